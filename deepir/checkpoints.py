@@ -13,7 +13,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import torch
-from torch import Tensor
 
 from .core import PlainUnpickler, atomic_path
 from .nets import RetrievalNet, create_model, from_dirtorch

@@ -7,7 +7,7 @@ __all__ = ['l2_normalize', 'as_descriptors', 'pick_device', 'seed_everything', '
            'load_plain', 'parse_calls', 'unknown_name']
 
 # %% ../nbs/api/00_core.ipynb #8bac6f27
-import ast, difflib, io, os, pickle, random
+import ast, difflib, os, pickle, random
 from contextlib import contextmanager
 from pathlib import Path
 

@@ -4,14 +4,13 @@
 
 # %% auto #0
 __all__ = ['relevant_ranks', 'average_precision', 'precision_at', 'recall_at', 'Report', 'evaluate_descriptors', 'save_features',
-           'load_features', 'find_whitening', 'describe_both', 'evaluate']
+           'load_features', 'find_whitening', 'postprocess', 'describe_both', 'evaluate']
 
 # %% ../nbs/api/60_eval.ipynb #3222db09
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from .checkpoints import load_model
@@ -153,6 +152,23 @@ def find_whitening(
     if Path(whiten).is_file(): return Whitening.load(whiten)
     raise unknown_name("whitening", str(whiten), stored) if stored else ValueError(f"whitening {str(whiten)!r}: the model stores none, and no such file")
 
+# %% ../nbs/api/60_eval.ipynb #7eb884f8
+def postprocess(
+    queries:Tensor, # (Q, D) descriptors
+    db:Tensor, # (N, D)
+    whiten:Whitening|None=None, # applied to both
+    whitenp:float=.25, # its power
+    whitenv:int|None=None, # its first axes
+    whitenm:float=1., # its multiplier
+    aqe:tuple|None=None, # (k, alpha) of query expansion
+    adba:tuple|None=None, # (k, alpha) of database augmentation
+)->tuple: # (queries, db)
+    "Whiten both, augment the database, expand the queries: in this order, each if asked for."
+    if whiten is not None: queries, db = (whiten(x, whitenp, whitenv, whitenm) for x in (queries, db))
+    if adba: db = augment_database(db, *adba)
+    if aqe: queries = expand_queries(queries, db, *aqe)
+    return queries, db
+
 # %% ../nbs/api/60_eval.ipynb #9b5f93f3
 def describe_both(
     dataset:Dataset,
@@ -201,11 +217,8 @@ def evaluate(
     else: dataset, db, queries, failed = describe_both(dataset, net, trfs=trfs, pooling=pooling, gemp=gemp, batch_size=batch_size,
                                                        threads=threads, device=device, on_error=on_error, progress=progress)
     if save_feats: save_features(save_feats, db, queries if dataset.queries is not dataset else None)
-    if whiten is not None:
-        w = find_whitening(whiten, net)
-        db, queries = (w(x, whitenp, whitenv, whitenm) for x in (db, queries))
-    if adba: db = augment_database(db, *adba)
-    if aqe: queries = expand_queries(queries, db, *aqe)
+    if whiten is not None: whiten = find_whitening(whiten, net)
+    queries, db = postprocess(queries, db, whiten, whitenp, whitenv, whitenm, aqe, adba)
     report = evaluate_descriptors(dataset, queries, db, ap, config)
     report.failed = failed
     return report

@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 
 from .core import pick_device
 from .images import ImageError, imagenet, parse_transforms, to_tensor
+from .nets import evaluating
 from .pooling import pool_scales
 
 # %% ../nbs/api/40_features.ipynb #f16a7c3d
@@ -52,7 +53,6 @@ def read_ahead(
     finally: pool.shutdown(cancel_futures=True)
 
 # %% ../nbs/api/40_features.ipynb #e32c72b3
-@torch.no_grad()
 def describe(
     net, # a network: photos (B, 3, H, W) -> (B, D)
     photos, # yields (index, photo (3, H, W)), sizes may differ
@@ -88,10 +88,11 @@ def extract(
     "Describe every photo of a data set."
     if on_error not in ("raise", "skip"): raise ValueError(f"on_error is 'raise' or 'skip', not {on_error!r}")
     batch_size, threads = batch_size or 16, min(8, os.cpu_count() or 1) if threads is None else threads
-    device, (was_training, was_on) = pick_device(device), (net.training, next((p.device for p in net.parameters()), "cpu"))
-    net.eval().to(device)
-    try: scales = [_one_scale(dataset, net, t, batch_size, threads, device, on_error, progress) for t in ([trfs] if isinstance(trfs, str) else trfs)]
-    finally: net.train(was_training).to(was_on)
+    device, was_on = pick_device(device), next((p.device for p in net.parameters()), "cpu")
+    try:
+        with evaluating(net.to(device)):
+            scales = [_one_scale(dataset, net, t, batch_size, threads, device, on_error, progress) for t in ([trfs] if isinstance(trfs, str) else trfs)]
+    finally: net.to(was_on)
     failed = {i: e for _, errors in scales for i, e in errors.items()}
     good = [i for i in range(len(dataset)) if i not in failed]
     if not good: raise ImageError(f"none of {len(dataset)} photos could be read; the first: {failed[0]}")

@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['torchvision_archs', 'architectures', 'poolings', 'RetrievalNet', 'torchvision_trunk', 'tiny_trunk', 'FPNTrunk',
-           'last_channels', 'PoolEach', 'CenterBias', 'create_model', 'pooled_dim', 'from_dirtorch']
+           'last_channels', 'PoolEach', 'CenterBias', 'create_model', 'evaluating', 'pooled_dim', 'from_dirtorch']
 
 # %% ../nbs/api/15_nets.ipynb #6b18438c
 from collections import OrderedDict
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -144,16 +145,24 @@ def create_model(
     return net
 
 # %% ../nbs/api/15_nets.ipynb #1762cc7d
-@torch.no_grad()
+@contextmanager
+def evaluating(
+    net:nn.Module, # any module
+): # yields it, in evaluation mode and without gradients
+    "Evaluate for a while; afterwards each layer is in the mode it was in, frozen ones too."
+    modes = [(m, m.training) for m in net.modules()]
+    net.eval()
+    try:
+        with torch.no_grad(): yield net
+    finally:
+        for m, mode in modes: m.training = mode
+
 def pooled_dim(
     net:RetrievalNet, # a network
 )->int: # channels of its pooled maps, before the projection
     "How many numbers pooling gives; found by running a blank photo."
-    modes = [(m, m.training) for m in net.modules()]
     p = next(net.parameters())
-    dim = net.eval().pooling(net.maps(torch.zeros(1, 3, 64, 64, device=p.device, dtype=p.dtype))).shape[1]
-    for m, mode in modes: m.training = mode
-    return dim
+    with evaluating(net): return net.pooling(net.maps(torch.zeros(1, 3, 64, 64, device=p.device, dtype=p.dtype))).shape[1]
 
 # %% ../nbs/api/15_nets.ipynb #27f1228b
 def from_dirtorch(

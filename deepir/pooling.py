@@ -7,7 +7,6 @@ __all__ = ['spoc', 'mac', 'gem', 'rmac_regions', 'rmac', 'SPoC', 'MAC', 'GeM', '
 
 # %% ../nbs/api/10_pooling.ipynb #5b04f171
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .core import l2_normalize
