@@ -58,12 +58,16 @@ def describe(
     photos, # yields (index, photo (3, H, W)), sizes may differ
     batch_size:int=16, # photos of one size in a batch at most
     device="cpu", # where `net` is
-): # yields (index, descriptor (D,) on the CPU), not in order
+): # yields (index, descriptor (D,) on the CPU or an `ImageError`), not in order
     "Describe photos in batches of equal size."
     buckets, held = defaultdict(list), 0
     def run(bucket):
         idx, x = zip(*bucket)
-        return zip(idx, net(torch.stack(x).to(device)).float().cpu())
+        try: return zip(idx, net(torch.stack(x).to(device)).float().cpu())
+        except RuntimeError as e:
+            h, w = x[0].shape[-2:]
+            if min(h, w) >= 64: raise
+            return [(i, ImageError(f"too small for the network at {w}x{h} pixels: {e}")) for i in idx]
     for i, x in photos:
         buckets[x.shape].append((i, x)); held += 1
         if len(buckets[x.shape]) == batch_size or held == 8*batch_size: # full, or too many waiting
@@ -103,9 +107,11 @@ def extract(
 def _one_scale(dataset, net, trf, batch_size, threads, device, on_error, progress):
     trf, norm, errors = parse_transforms(trf), getattr(net, "preprocess", imagenet), {}
     def load(i): return to_tensor(trf(dataset.open(i)), norm["mean"], norm["std"])
-    def readable():
-        for i, x in tqdm(read_ahead(load, len(dataset), threads, 4*batch_size), "describing", len(dataset), disable=not progress, leave=False):
-            if not isinstance(x, Exception): yield i, x
-            elif on_error == "raise": raise x
-            else: errors[i] = x
-    return dict(describe(net, readable(), batch_size, device)), errors
+    def good(results): # those that are no errors
+        for i, x in results:
+            if not isinstance(x, ImageError): yield i, x
+            else:
+                errors[i] = x if dataset.keys[i] in str(x) else ImageError(f"{dataset.keys[i]}: {x}")
+                if on_error == "raise": raise errors[i]
+    photos = tqdm(read_ahead(load, len(dataset), threads, 4*batch_size), "describing", len(dataset), disable=not progress, leave=False)
+    return dict(good(describe(net, good(photos), batch_size, device))), errors

@@ -1,0 +1,35 @@
+"""What the benchmarks share: medians of repeated runs, and the memory that a function needs at its peak."""
+import resource, statistics, sys, time
+from multiprocessing import get_context
+
+
+def _child(connection, prepare, run, repeats, threads):
+    import torch
+    torch.set_num_threads(threads)
+    state = prepare()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        run(state)
+        times.append(time.perf_counter() - start)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    unit = 1 if sys.platform == 'darwin' else 1024  # bytes there, kilobytes elsewhere
+    connection.send((statistics.median(times), (peak - before)*unit/1e6))
+
+
+def measure(prepare, run, repeats=3, threads=2):
+    "Median seconds of `run(prepare())` and its peak memory above what was prepared, in MB; in a process of its own."
+    here, there = get_context('spawn').Pipe()
+    process = get_context('spawn').Process(target=_child, args=(there, prepare, run, repeats, threads))
+    process.start()
+    there.close()
+    try: return here.recv()
+    except EOFError: sys.exit('the measured process died')
+    finally: process.join()
+
+
+def table(rows, head=('', 'seconds', 'MB')):
+    "Rows of (name, seconds, MB), and nothing else."
+    print(f'{head[0]:34}{head[1]:>10}{head[2]:>10}')
+    for name, seconds, mb in rows: print(f'{name:34}{seconds:10.3f}{mb:10.0f}')
