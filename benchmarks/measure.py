@@ -1,5 +1,5 @@
 """What the benchmarks share: medians of repeated runs, and the memory that a function needs at its peak."""
-import resource, statistics, sys, time
+import os, resource, statistics, sys, time
 from multiprocessing import get_context
 
 
@@ -18,8 +18,7 @@ def _child(connection, prepare, run, repeats, threads):
     connection.send((statistics.median(times), (peak - before)*unit/1e6))
 
 
-def measure(prepare, run, repeats=3, threads=2):
-    "Median seconds of `run(prepare())` and its peak memory above what was prepared, in MB; in a process of its own."
+def _run(prepare, run, repeats, threads):
     here, there = get_context('spawn').Pipe()
     process = get_context('spawn').Process(target=_child, args=(there, prepare, run, repeats, threads))
     process.start()
@@ -27,6 +26,18 @@ def measure(prepare, run, repeats=3, threads=2):
     try: return here.recv()
     except EOFError: sys.exit('the measured process died')
     finally: process.join()
+
+
+def measure(prepare, run, repeats=3, threads=2):
+    """Median seconds of `run(prepare())`, and its peak memory in MB above what was prepared.
+
+    Each in a process of its own. For memory, glibc is told to give freed blocks back at once (slower, hence the second
+    process): otherwise the peak tells of the holes in its heap, and not of what is in use.
+    """
+    seconds, _ = _run(prepare, run, repeats, threads)
+    os.environ['MALLOC_MMAP_THRESHOLD_'] = '1000000'
+    try: return seconds, _run(prepare, run, 1, threads)[1]
+    finally: del os.environ['MALLOC_MMAP_THRESHOLD_']
 
 
 def table(rows, head=('', 'seconds', 'MB')):

@@ -7,7 +7,7 @@ batch that fits, their ratios from the same run, and the difference of gradients
 """
 from functools import partial
 import torch
-from deepir.losses import APLoss, relevance
+from deepir.losses import APLoss, listwise
 from deepir.nets import create_model
 from deepir.staged import freeze_batch_norm, staged_backward
 from deepir.train import Again
@@ -31,7 +31,7 @@ def photos(n, dtype=torch.float32):
 
 def loss_of(n):
     labels = torch.arange(n)//8
-    return lambda desc: APLoss(20)(desc @ desc.T, relevance(labels))
+    return lambda desc: listwise(APLoss(20), desc, labels)
 
 
 def staged(n, net):

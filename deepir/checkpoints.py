@@ -24,10 +24,17 @@ def save_model(
     path, # the file to write
 ):
     "Write a network and its whitenings as plain tensors, atomically."
+    _check_plain(net.meta, "meta")
     state = {k: v.detach().cpu() for k, v in net.state_dict().items()}
     whitenings = {name: {k: v.cpu() for k, v in vars(w).items()} for name, w in net.whitenings.items()}
     with atomic_path(path) as tmp:
         torch.save(dict(format="deepir 1", meta=net.meta, preprocess=net.preprocess, state_dict=state, whitenings=whitenings), tmp)
+
+# %% ../nbs/api/47_checkpoints.ipynb #86f5013e
+def _check_plain(x, name): # `load_model` reads nothing else
+    if isinstance(x, dict): [_check_plain(v, f"{name}[{k!r}]") for k, v in x.items()]
+    elif isinstance(x, (list, tuple)): [_check_plain(v, f"{name}[{i}]") for i, v in enumerate(x)]
+    elif not isinstance(x, (str, int, float, bool, type(None), torch.Tensor)): raise ValueError(f"{name} is a {type(x).__name__}: a checkpoint holds plain data only")
 
 # %% ../nbs/api/47_checkpoints.ipynb #51e45491
 class Inert:

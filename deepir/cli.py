@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['from_scratch', 'shared_flags', 'device_of', 'whitening_of', 'describing', 'title_of', 'steps_of', 'table_of',
            'results_of', 'merge_json', 'eval_parser', 'read_eval_args', 'tell', 'deepir_eval', 'deepir_extract',
-           'output_file', 'train_parser', 'read_train_args', 'deepir_train']
+           'output_file', 'yes_or_no', 'train_parser', 'read_train_args', 'deepir_train']
 
 # %% ../nbs/api/90_cli.ipynb #a7604148
 import argparse, json, sys
@@ -46,7 +46,7 @@ def shared_flags(description):
     return p
 
 # %% ../nbs/api/90_cli.ipynb #e9de290f
-def device_of(gpu): return "cpu" if gpu and gpu[0] < 0 or not torch.cuda.is_available() else f"cuda:{gpu[0]}" if gpu else "cuda"
+def device_of(gpu): return "auto" if not gpu else "cpu" if gpu[0] < 0 or not torch.cuda.is_available() else f"cuda:{gpu[0]}"
 
 def whitening_of(name, net):
     if name.lower() in ("none", ""): return None
@@ -119,9 +119,10 @@ def deepir_eval(argv=None): # the command's arguments; those of the command line
     "Evaluate a model on a data set, step by step."
     args = read_eval_args(argv)
     dataset, net = load_dataset(args.dataset), load_model(args.checkpoint)
+    steps = steps_of(args, whitening_of(args.whiten, net))
     print(f"{dataset}\nmodel {title_of(net, args.checkpoint)}, {sum(p.numel() for p in net.parameters())/1e6:.2f} M parameters")
     first = evaluate(dataset, net, save_feats=args.save_feats or None, load_feats=args.load_feats or None, **describing(args))
-    reports = {name: evaluate_descriptors(first.dataset, *postprocess(first.queries, first.db, **kw)) for name, kw in steps_of(args, whitening_of(args.whiten, net)).items()}
+    reports = {name: evaluate_descriptors(first.dataset, *postprocess(first.queries, first.db, **kw)) for name, kw in steps.items()}
     last = list(reports.values())[-1]
     print("\n" + table_of(reports) + "\n\n" + "\n".join(f" * {k} = {v:g}" for k, v in results_of(last).items()))
     for key, reason in first.failed: print(f"left out: {reason}")
@@ -138,6 +139,7 @@ def deepir_extract(argv=None): # the command's arguments; those of the command l
     dataset, net = load_dataset(args.dataset), load_model(args.checkpoint)
     w, parts = whitening_of(args.whiten, net), {"": dataset}
     if dataset.queries is not dataset: parts = {".dbdescs": dataset, ".qdescs": dataset.queries}
+    print(f"model {title_of(net, args.checkpoint)}; whitening {'none' if w is None else args.whiten}")
     for ending, photos in parts.items():
         features = extract(photos, net, **describing(args))
         desc = w(features.desc, args.whitenp, args.whitenv, args.whitenm) if w else features.desc
@@ -153,6 +155,11 @@ def output_file(text): # the type of --output
     return Path(text)
 
 # %% ../nbs/api/90_cli.ipynb #4d82def7
+def yes_or_no(text): # the type of a flag
+    words = dict(true=True, yes=True, false=False, no=False) | {"1": True, "0": False}
+    if text.lower() not in words: raise argparse.ArgumentTypeError(f"{text!r}: expected true or false")
+    return words[text.lower()]
+
 from_scratch = dict(steps=300, lr=3e-3, schedule="cosine", warmup=30, freeze_bn=False,
     trfs="RandomResizedCrop(96, scale=(.45, 1), ratio=(.7, 1.4)), ColorJitter(.3, .3, .3)")
 
@@ -173,7 +180,7 @@ def train_parser():
     p.add_argument("--gpu", type=int, nargs="+", help="GPU to use; -1 is the CPU")
     for f in fields(TrainConfig):
         if f.name == "loss_options": continue
-        kind = (lambda text: text.lower() in ("1", "true", "yes")) if f.type is bool else f.type
+        kind = yes_or_no if f.type is bool else f.type
         p.add_argument(f"--{f.name.replace('_', '-')}", type=kind, help=f"see TrainConfig; {f.default!r}, for tiny {from_scratch.get(f.name, f.default)!r}".replace("%", "%%"))
     return p
 

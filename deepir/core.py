@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['l2_normalize', 'as_descriptors', 'pick_device', 'seed_everything', 'data_root', 'atomic_path', 'PlainUnpickler',
-           'load_plain', 'parse_calls', 'unknown_name']
+           'load_plain', 'parse_calls', 'bar_options', 'unknown_name']
 
 # %% ../nbs/api/00_core.ipynb #8bac6f27
 import ast, difflib, os, pickle, random
@@ -22,7 +22,8 @@ def l2_normalize(
     dim:int=-1, # axis of the vectors
 )->Tensor: # the same shape; vectors of length one, a zero vector stays zero
     "Divide vectors by their Euclidean length."
-    return F.normalize(x, p=2, dim=dim)
+    wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x # squares of half precision over- and underflow
+    return F.normalize(wide, p=2, dim=dim).to(x.dtype)
 
 # %% ../nbs/api/00_core.ipynb #9dc11762
 def as_descriptors(
@@ -50,7 +51,9 @@ def pick_device(
     return device
 
 # %% ../nbs/api/00_core.ipynb #1d656d3a
-def seed_everything(seed:int):
+def seed_everything(
+    seed:int, # any integer, 0 too
+):
     "Seed Python's, numpy's and torch's random numbers."
     random.seed(seed)
     np.random.seed(seed)
@@ -81,7 +84,8 @@ def atomic_path(
 class PlainUnpickler(pickle.Unpickler):
     "An unpickler that knows plain data and numpy arrays, and refuses everything else."
     allowed = {("numpy", "ndarray"), ("numpy", "dtype"), ("numpy.core.multiarray", "_reconstruct"), ("numpy.core.multiarray", "scalar"),
-        ("numpy._core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "scalar"), ("collections", "OrderedDict"), ("_codecs", "encode")}
+        ("numpy._core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "scalar"), ("collections", "OrderedDict"), ("_codecs", "encode"),
+        ("numpy.core.numeric", "_frombuffer"), ("numpy._core.numeric", "_frombuffer")}
 
     def find_class(self, module, name):
         if (module, name) not in self.allowed:
@@ -116,6 +120,13 @@ def parse_calls(
             raise ValueError(f"cannot parse {text!r}: {ast.unparse(node)!r} is not of the form Name(value, key=value)")
         return node.func.id, [value(a) for a in node.args], {k.arg: value(k.value) for k in node.keywords}
     return [call(n) for n in nodes]
+
+# %% ../nbs/api/00_core.ipynb #512bd6cc
+def bar_options(
+    progress:bool, # show the bar?
+)->dict: # options for `tqdm`
+    "Options of a progress bar."
+    return dict(leave=False) if progress else dict(disable=True)
 
 # %% ../nbs/api/00_core.ipynb #627734be
 def unknown_name(

@@ -8,14 +8,14 @@ __all__ = ['photo_suffixes', 'named', 'unlabelled', 'kinds', 'elsewhere', 'Datas
            'ImageListRelevants', 'named_dataset', 'load_dataset', 'Subset']
 
 # %% ../nbs/api/30_datasets.ipynb #48886a9a
-import importlib, json
+import importlib, json, os
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from .core import data_root, load_plain, parse_calls, unknown_name
-from .images import open_image
+from .images import ImageError, open_image
 
 # %% ../nbs/api/30_datasets.ipynb #30af97d0
 class Dataset:
@@ -36,14 +36,20 @@ class Dataset:
     def path(self, i:int)->Path: return self.root/self.keys[i]
     def open(self, i:int)->Image.Image: # cut to its box where it has one
         img = open_image(self.path(i))
-        return img.crop(tuple(self.boxes[i])) if self.boxes and self.boxes[i] is not None else img
+        if not self.boxes or self.boxes[i] is None: return img
+        x1, y1, x2, y2 = self.boxes[i]
+        if x2 - x1 < 1 or y2 - y1 < 1: raise ImageError(f"{self.path(i)}: its box {(x1, y1, x2, y2)} is empty; boxes are (x1, y1, x2, y2)")
+        return img.crop((x1, y1, x2, y2))
 
     @property
     def queries(self)->"Dataset": return self # the database itself, unless a subclass says otherwise
 
     def truth(self, q:int, mode:str)->tuple: # (relevant, junk): arrays of database indices
         "The relevant and the junk photos of query `q` under the measure `mode`."
-        raise ValueError(f"{self.name} has no truth: it can be described and searched, not evaluated")
+        self.check_truth()
+
+    def check_truth(self):
+        if not self.modes: raise ValueError(f"{self.name} has no truth: it can be described and searched, not evaluated")
 
     def __repr__(self):
         queries = "no truth" if not self.modes else "each photo a query" if self.queries is self else f"{len(self.queries)} queries"
@@ -162,7 +168,7 @@ class ImageListRelevants(Dataset):
         truth = json.loads(Path(gt_file).read_text()) if Path(gt_file).suffix == ".json" else load_plain(gt_file)
         for part in ("imlist", "qimlist", "gnd"):
             if not isinstance(truth, dict) or part not in truth: raise ValueError(f"{gt_file}: not a truth file: it has no {part!r}")
-        truth = dict(truth, **{k: [n if Path(n).suffix else n + ext for n in truth[k]] for k in ("imlist", "qimlist")})
+        truth = dict(truth, **{k: [n if Path(n).suffix.lower() in photo_suffixes else n + ext for n in truth[k]] for k in ("imlist", "qimlist")})
         self._init(truth, Path(root)/img_dir, name or Path(gt_file).stem.removeprefix("gnd_"))
 
     @classmethod
@@ -175,6 +181,9 @@ class ImageListRelevants(Dataset):
     def _init(self, truth, root, name):
         super().__init__(truth["imlist"], root, name=name)
         self.gnd = truth["gnd"]
+        for q, g in enumerate(self.gnd):
+            if not ("ok" in g or "easy" in g and "hard" in g) or "junk" not in g: raise ValueError(f"{self.name}: the truth of query {q} has {sorted(g)}; expected ok or easy and hard, and junk")
+        if not self.gnd: raise ValueError(f"{self.name}: no queries in it")
         self.modes = ("mAP",) if "ok" in self.gnd[0] else ("easy", "medium", "hard")
         if len(self.gnd) != len(truth["qimlist"]): raise ValueError(f"{self.name}: {len(truth['qimlist'])} queries but {len(self.gnd)} truths")
         self._queries = Dataset(truth["qimlist"], root, boxes=[g.get("bbx") for g in self.gnd], name=f"{self.name} queries")
@@ -220,14 +229,15 @@ def load_dataset(
 )->Dataset:
     "The data set that is meant."
     if isinstance(spec, Dataset): return spec
-    if Path(spec).is_dir(): return ImageFolder(spec)
+    if spec in named: return named_dataset(spec)
+    if spec not in elsewhere and str(spec).strip() and Path(spec).is_dir(): return ImageFolder(spec)
+    if {"/", os.sep} & set(str(spec).split("(")[0]): raise FileNotFoundError(f"{spec}: no such folder")
     calls = parse_calls(str(spec))
     if len(calls) != 1: raise ValueError(f"expected one data set, got {spec!r}")
     (name, args, kwargs), = calls
-    if name in named and not args and not kwargs: return named_dataset(name)
     if name in elsewhere: kind = getattr(importlib.import_module(elsewhere[name]), name)
     elif name in kinds: kind = kinds[name]
-    else: raise unknown_name("data set", name, [*named, *kinds, *elsewhere])
+    else: raise unknown_name("data set (nor a folder)", name, [*named, *kinds, *elsewhere])
     try: return kind(*args, **kwargs)
     except TypeError as e: raise ValueError(f"data set {spec!r}: {e}") from e
 
@@ -236,10 +246,10 @@ class Subset(Dataset):
     "Some photos of a data set, its truth renumbered."
     def __init__(self,
         dataset:Dataset, # the whole
-        keep, # indices of the database photos to keep
+        keep, # indices of the database photos to keep, or a mask
         keep_queries=None, # indices of the queries to keep; all when not given; follows `keep` where queries are the database
     ):
-        keep = np.asarray(keep, int)
+        keep = np.flatnonzero(keep) if np.asarray(keep).dtype == bool else np.asarray(keep, int)
         def part(ds, idx): return dict(keys=[ds.keys[i] for i in idx], root=ds.root,
             boxes=ds.boxes and [ds.boxes[i] for i in idx], labels=ds.labels and [ds.labels[i] for i in idx])
         super().__init__(**part(dataset, keep), name=dataset.name)

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['relevant_ranks', 'average_precision', 'precision_at', 'recall_at', 'Report', 'evaluate_descriptors', 'save_features',
-           'load_features', 'find_whitening', 'postprocess', 'describe_both', 'evaluate']
+           'load_features', 'find_whitening', 'postprocess', 'describe_both', 'without', 'evaluate']
 
 # %% ../nbs/api/60_eval.ipynb #3222db09
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -71,7 +72,7 @@ class Report:
     "The result of an evaluation."
     AP: dict # measure -> (Q,) array: average precision of each query, -1 where nothing is relevant
     ranks: dict # measure -> list of Q arrays: ranks of the relevant photos
-    config: dict # everything needed to run it again
+    config: dict # the arguments that run it again; objects among them by name
     dataset: Dataset
     queries: Tensor # (Q, D) descriptors as they were compared
     db: Tensor # (N, D)
@@ -81,7 +82,7 @@ class Report:
     def mAP(self)->dict: return {m: _mean(ap) for m, ap in self.AP.items()} # fractions in [0, 1]
     def precision(self, k): return {m: _mean([precision_at(r, k) for r in ranks]) for m, ranks in self.ranks.items()}
     def recall(self, k): return {m: _mean([recall_at(r, k) for r in ranks]) for m, ranks in self.ranks.items()}
-    def rankings(self, k:int=10): # (indices (Q, k), scores (Q, k)) of the database photos nearest to each query
+    def rankings(self, k:int=10): # (indices (Q, k), scores (Q, k)) of the nearest photos; `search` gives them the other way round
         scores, indices = search(self.queries, self.db, k)
         return indices, scores
 
@@ -106,7 +107,7 @@ def evaluate_descriptors(
 )->Report:
     "Rank the database for each query and score the rankings."
     dataset, queries, db = load_dataset(dataset), as_descriptors(queries, "queries").cpu(), as_descriptors(db, "database").cpu()
-    if not dataset.modes: dataset.truth(0, "mAP") # raises: no truth
+    dataset.check_truth()
     for name, x, photos in (("queries", queries, dataset.queries), ("database", db, dataset)):
         if len(x) != len(photos): raise ValueError(f"{name}: {len(x)} descriptors for {len(photos)} photos of {dataset.name}")
     ranks = {mode: [] for mode in dataset.modes}
@@ -122,8 +123,10 @@ def save_features(
     folder, # made if missing
     db:Tensor, # (N, D)
     queries:Tensor|None, # (Q, D); None where they are the database
+    failed=((), ()), # keys of database photos and of queries that could not be read
 ):
     "Write `feats.bdescs.npy` and, for queries of their own, `feats.qdescs.npy`."
+    with atomic_path(Path(folder)/"feats.left_out.json") as tmp: tmp.write_text(json.dumps([list(keys) for keys in failed]))
     for name, x in dict(bdescs=db, qdescs=queries).items():
         if x is None: continue
         with atomic_path(Path(folder)/f"feats.{name}.npy") as tmp: np.save(tmp, x.numpy())
@@ -131,14 +134,15 @@ def save_features(
 def load_features(
     folder, # where `save_features` wrote
     own_queries:bool, # the data set has queries of its own
-)->tuple: # (db, queries)
+)->tuple: # (db, queries, keys of photos that could not be read: of the database, of queries)
     "Read what `save_features` wrote."
     def read(name):
         path = Path(folder)/f"feats.{name}.npy"
         if not path.exists(): raise FileNotFoundError(f"{path}: no saved descriptors; make them with save_feats={str(folder)!r}")
         return as_descriptors(np.load(path, allow_pickle=False), path.name)
     db = read("bdescs")
-    return db, read("qdescs") if own_queries else db
+    left_out = Path(folder)/"feats.left_out.json"
+    return db, read("qdescs") if own_queries else db, json.loads(left_out.read_text()) if left_out.exists() else [[], []]
 
 # %% ../nbs/api/60_eval.ipynb #806644f9
 def find_whitening(
@@ -174,18 +178,20 @@ def describe_both(
     dataset:Dataset,
     net, # the model
     **kwargs, # of `extract`
-)->tuple: # (dataset without unreadable photos, db (N, D), queries (Q, D), failed)
+)->tuple: # (`Features` of the database, `Features` of the queries)
     "Describe database and queries; once, where they are the same."
     if net is None: raise ValueError("evaluate needs a model, or load_feats")
     db = extract(dataset, net, **kwargs)
-    own = dataset.queries is not dataset
-    queries = extract(dataset.queries, net, **kwargs) if own else db
-    failed = db.failed + (queries.failed if own else [])
-    if failed:
-        lost = {k for k, _ in failed}
-        def kept(ds): return [i for i, k in enumerate(ds.keys) if k not in lost]
-        dataset = Subset(dataset, kept(dataset), kept(dataset.queries))
-    return dataset, db.desc, queries.desc, failed
+    return db, extract(dataset.queries, net, **kwargs) if dataset.queries is not dataset else db
+
+def without(
+    dataset:Dataset,
+    lost:tuple, # keys of database photos and of queries to leave out
+)->Dataset:
+    "A data set without photos that could not be read."
+    if not any(lost): return dataset
+    def kept(ds, keys): return [i for i, k in enumerate(ds.keys) if k not in set(keys)]
+    return Subset(dataset, kept(dataset, lost[0]), kept(dataset.queries, lost[1]))
 
 # %% ../nbs/api/60_eval.ipynb #dd497f2d
 def evaluate(
@@ -212,12 +218,18 @@ def evaluate(
     "From photos to mAP."
     config = {k: v if isinstance(v, (int, float, list, tuple, type(None))) else str(v) for k, v in locals().items()}
     dataset, failed = load_dataset(dataset), []
+    dataset.check_truth()
     net = load_model(model) if isinstance(model, (str, Path)) else model
-    if load_feats: db, queries = load_features(load_feats, own_queries=dataset.queries is not dataset)
-    else: dataset, db, queries, failed = describe_both(dataset, net, trfs=trfs, pooling=pooling, gemp=gemp, batch_size=batch_size,
-                                                       threads=threads, device=device, on_error=on_error, progress=progress)
-    if save_feats: save_features(save_feats, db, queries if dataset.queries is not dataset else None)
-    if whiten is not None: whiten = find_whitening(whiten, net)
+    own = dataset.queries is not dataset
+    if whiten is not None: whiten = find_whitening(whiten, net) # what cannot work is said before hours of describing
+    for name, k in dict(aqe=aqe, adba=adba).items():
+        if k and not 0 <= k[0] <= len(dataset) - (name == "adba"): raise ValueError(f"{name}={k}: k is larger than the database of {len(dataset)} photos allows")
+    if load_feats: db, queries, lost = load_features(load_feats, own)
+    else:
+        x, y = describe_both(dataset, net, trfs=trfs, pooling=pooling, gemp=gemp, batch_size=batch_size, threads=threads, device=device, on_error=on_error, progress=progress)
+        db, queries, failed, lost = x.desc, y.desc, x.failed + y.failed*own, ([k for k, _ in x.failed], [k for k, _ in y.failed])
+    if save_feats: save_features(save_feats, db, queries if own else None, lost)
+    dataset = without(dataset, lost)
     queries, db = postprocess(queries, db, whiten, whitenp, whitenv, whitenm, aqe, adba)
     report = evaluate_descriptors(dataset, queries, db, ap, config)
     report.failed = failed

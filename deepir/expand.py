@@ -15,13 +15,15 @@ from .search import search
 # %% ../nbs/api/55_expand.ipynb #5cacfdaa
 def expand(
     desc:Tensor, # (N, D) descriptors to expand
-    neighbours:Tensor, # (N, k, D)
+    db:Tensor, # (M, D) descriptors, the neighbours among them
+    indices:Tensor, # (N, k): which are the neighbours
     scores:Tensor, # (N, k): their similarities
     alpha:float, # power of the weight, >= 0
 )->Tensor: # (N, D), L2-normalised
     "Add neighbours, weighted by similarity to the power alpha."
-    weights = scores.clamp(min=0)**alpha
-    return l2_normalize(desc + torch.einsum("nk,nkd->nd", weights, neighbours))
+    weights, rows = scores.clamp(min=0)**alpha, max(1, 2**24//(indices.shape[1]*db.shape[1])) # 64 MB of neighbours at a time
+    added = [torch.einsum("nk,nkd->nd", w, db[i]) for w, i in zip(weights.split(rows), indices.split(rows))]
+    return l2_normalize(desc + torch.cat(added))
 
 # %% ../nbs/api/55_expand.ipynb #dd0cfeca
 def aqe(
@@ -35,7 +37,7 @@ def aqe(
     if k < 0 or alpha < 0: raise ValueError(f"query expansion with k={k}, alpha={alpha}: both must be 0 or more")
     if k == 0: return l2_normalize(queries)
     scores, indices = search(queries, db, k)
-    return expand(queries, db[indices], scores, alpha)
+    return expand(queries, db, indices, scores, alpha)
 
 # %% ../nbs/api/55_expand.ipynb #bd63632e
 def adba(
@@ -52,4 +54,4 @@ def adba(
     me = indices == torch.arange(len(db), device=db.device)[:, None]
     me[~me.any(1), -1] = True # crowded out by duplicates: drop the last instead
     others = (~me).nonzero()[:, 1].reshape(len(db), k)
-    return expand(db, db[indices.gather(1, others)], scores.gather(1, others), alpha)
+    return expand(db, db, indices.gather(1, others), scores.gather(1, others), alpha)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .core import pick_device
+from .core import bar_options, pick_device
 from .images import ImageError, imagenet, parse_transforms, to_tensor
 from .nets import evaluating
 from .pooling import pool_scales
@@ -106,12 +106,14 @@ def extract(
 # %% ../nbs/api/40_features.ipynb #22de8db7
 def _one_scale(dataset, net, trf, batch_size, threads, device, on_error, progress):
     trf, norm, errors = parse_transforms(trf), getattr(net, "preprocess", imagenet), {}
-    def load(i): return to_tensor(trf(dataset.open(i)), norm["mean"], norm["std"])
+    def load(i):
+        try: return to_tensor(trf(dataset.open(i)), norm["mean"], norm["std"])
+        except (ValueError, ZeroDivisionError) as e: raise ImageError(f"{dataset.keys[i]}: {e}") from e # a transform that does not fit
     def good(results): # those that are no errors
         for i, x in results:
             if not isinstance(x, ImageError): yield i, x
             else:
                 errors[i] = x if dataset.keys[i] in str(x) else ImageError(f"{dataset.keys[i]}: {x}")
                 if on_error == "raise": raise errors[i]
-    photos = tqdm(read_ahead(load, len(dataset), threads, 4*batch_size), "describing", len(dataset), disable=not progress, leave=False)
+    photos = tqdm(read_ahead(load, len(dataset), threads, 4*batch_size), "describing", len(dataset), **bar_options(progress))
     return dict(good(describe(net, good(photos), batch_size, device))), errors

@@ -72,7 +72,7 @@ class Scale:
         can_downscale:bool=True, # False leaves larger photos as they are
     ):
         sizes = size if isinstance(size, (tuple, list)) else [size]
-        if not all(isinstance(s, (int, float)) and s > 0 for s in sizes) or isinstance(size, float) and size > 4 or len(sizes) > 2:
+        if not all(isinstance(s, (int, float)) and s > 0 for s in sizes) or isinstance(size, float) and size > 4 or (sizes is size and len(size) != 2):
             raise ValueError(f"Scale({size!r}): size is a number of pixels, a factor in (0, 4] written with a point, or (width, height)")
         self.size, self.interpolation, self.largest, self.can_upscale, self.can_downscale = size, interpolation, largest, can_upscale, can_downscale
 

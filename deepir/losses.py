@@ -4,19 +4,22 @@
 
 # %% auto #0
 __all__ = ['losses', 'ContrastiveLoss', 'TripletLoss', 'TripletLogExpLoss', 'SoftHistogram', 'binned_ap', 'tie_aware_ap',
-           'APLoss', 'relevance', 'TAPLoss', 'APLossDist', 'TAPLossDist', 'batch_loss']
+           'APLoss', 'relevance', 'listwise', 'TAPLoss', 'APLossDist', 'TAPLossDist', 'batch_loss']
 
 # %% ../nbs/api/20_losses.ipynb #52714888
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from .core import unknown_name
 
 # %% ../nbs/api/20_losses.ipynb #630bc3bd
 class ContrastiveLoss(nn.Module):
     "Pull matching pairs together, push the others a margin apart."
-    def __init__(self, margin:float=.7): super().__init__(); self.margin = margin
+    def __init__(self,
+        margin:float=.7, # distance at which two photos are far enough apart
+    ): super().__init__(); self.margin = margin
     def forward(self,
         x1:Tensor, # (N, D) descriptors
         x2:Tensor, # (N, D) descriptors
@@ -124,7 +127,7 @@ class APLoss(nn.Module):
     )->Tensor: # (N,); 0 where nothing is relevant
         "Average precision of each query."
         if scores.shape != labels.shape or scores.ndim != 2: raise ValueError(f"{type(self).__name__}: scores {tuple(scores.shape)} and labels {tuple(labels.shape)} must be matrices of one shape")
-        if not torch.isfinite(scores.detach()).all(): raise ValueError(f"{type(self).__name__}: scores hold NaN or infinity")
+        if not torch.isfinite(scores.detach().sum(dtype=torch.float64)): raise ValueError(f"{type(self).__name__}: scores hold NaN or infinity")
         return self.score(*SoftHistogram.apply(self.similarity(scores), labels.to(torch.int8), self.nq, self.min, self.max))
 
     def score(self, c, h): return binned_ap(c, h)
@@ -137,7 +140,7 @@ class APLoss(nn.Module):
     )->Tensor: # scalar
         ap, valid = self.ap(scores, labels), (labels > 0).any(1)
         self.skipped = int((~valid).sum())
-        if self.skipped == len(ap): return scores.sum()*0
+        if self.skipped == len(ap): return (scores*0).sum()
         return 1 - (ap if qw is None else ap*qw)[valid].mean()
 
 # %% ../nbs/api/20_losses.ipynb #b8e1ea45
@@ -151,6 +154,23 @@ def relevance(
     same = (labels[:, None] == others[None]).to(torch.int8)
     if first >= 0: same[torch.arange(len(labels)), torch.arange(first, first + len(labels))] = -1
     return same
+
+# %% ../nbs/api/20_losses.ipynb #40197a22
+def listwise(
+    fn, # a loss of (scores, labels) that is a mean over queries, such as `APLoss()`
+    desc:Tensor, # (N, D) descriptors of a batch
+    labels:Tensor, # (N,) their landmarks
+    block:int=512, # queries at a time
+)->Tensor: # scalar
+    "A listwise loss of a batch, every photo a query for the others."
+    def part(rows):
+        loss = fn(desc[rows] @ desc.T, relevance(labels[rows], labels, rows.start))
+        return loss*(rows.stop - rows.start - getattr(fn, "skipped", 0)), getattr(fn, "skipped", 0)
+    blocks = [slice(i, min(i + block, len(desc))) for i in range(0, len(desc), block)]
+    parts = [part(rows) if len(blocks) == 1 else checkpoint(part, rows, use_reentrant=False) for rows in blocks]
+    skipped = sum(n for _, n in parts)
+    if hasattr(fn, "skipped"): fn.skipped = skipped
+    return sum(loss for loss, _ in parts)/max(1, len(desc) - skipped)
 
 # %% ../nbs/api/20_losses.ipynb #3c6b303f
 class TAPLoss(APLoss):
@@ -171,11 +191,13 @@ class TAPLossDist(TAPLoss):
 losses = dict(ap=APLoss, tap=TAPLoss, triplet=TripletLoss, triplet_logexp=TripletLogExpLoss)
 
 def batch_loss(
-    loss, # a name of `losses`, or a loss: (scores, labels) for "pk" batches
+    loss, # a name of `losses`, or a loss of (scores, labels) or of triplets
     options:dict, # its arguments
 )->tuple: # (function of (descriptors, landmarks), are batches triplets?)
     "A loss as a function of all descriptors of a batch."
     if isinstance(loss, str) and loss not in losses: raise unknown_name("loss", loss, losses)
+    if not isinstance(loss, str) and options: raise ValueError(f"options {options} belong to a loss named by a string; {loss} has its own")
     fn = losses[loss](**options) if isinstance(loss, str) else loss
-    if isinstance(fn, (TripletLoss, TripletLogExpLoss)): return (lambda desc, labels: fn(*desc.view(-1, 3, desc.shape[1]).unbind(1))), True
-    return (lambda desc, labels: fn(desc @ desc.T, relevance(labels))), False
+    if isinstance(fn, ContrastiveLoss): raise ValueError("ContrastiveLoss takes pairs; train with a listwise or a triplet loss")
+    if isinstance(fn, (nn.TripletMarginLoss, TripletLogExpLoss)): return (lambda desc, labels: fn(*desc.view(-1, 3, desc.shape[1]).unbind(1))), True
+    return (lambda desc, labels: listwise(fn, desc, labels)), False

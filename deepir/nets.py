@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['torchvision_archs', 'architectures', 'poolings', 'RetrievalNet', 'torchvision_trunk', 'tiny_trunk', 'FPNTrunk',
-           'last_channels', 'PoolEach', 'CenterBias', 'create_model', 'evaluating', 'pooled_dim', 'from_dirtorch']
+           'PoolEach', 'CenterBias', 'create_model', 'evaluating', 'pooled_dim', 'from_dirtorch']
 
 # %% ../nbs/api/15_nets.ipynb #6b18438c
 from collections import OrderedDict
@@ -63,7 +63,7 @@ def torchvision_trunk(
     if arch not in torchvision_archs: raise unknown_name("network", arch, torchvision_archs)
     net = torchvision.models.get_model(arch, weights=weights)
     if hasattr(net, "layer4"): return nn.Sequential(OrderedDict((k, m) for k, m in net.named_children() if k not in ("avgpool", "fc")))
-    if hasattr(net, "features"): return net.features
+    if hasattr(net, "features"): return nn.Sequential(net.features, nn.ReLU()) if arch.startswith("densenet") else net.features
     raise ValueError(f"{arch!r} has no plain feature map; wrap its trunk yourself: RetrievalNet(your_trunk)")
 
 # %% ../nbs/api/15_nets.ipynb #3ef292c6
@@ -85,7 +85,7 @@ class FPNTrunk(nn.Module):
     ):
         super().__init__()
         for name, layer in resnet.named_children(): self.add_module(name, layer)
-        c4, c5 = (last_channels(layer) for layer in (self.layer3, self.layer4))
+        c4, c5 = (_last_channels(layer) for layer in (self.layer3, self.layer4))
         self.conv1x5 = nn.Conv2d(c5, c4, 1, bias=False) if mix else None
         self.conv3c4 = nn.Conv2d(c4, c4, 3, padding=1, bias=False) if mix else None
 
@@ -97,7 +97,7 @@ class FPNTrunk(nn.Module):
             x4 = self.conv3c4(x4 + self.conv1x5(up).relu()).relu()
         return x4, x5
 
-def last_channels(layer): return [m for m in layer[-1].modules() if isinstance(m, nn.Conv2d)][-1].out_channels
+def _last_channels(layer): return [m for m in layer[-1].modules() if isinstance(m, nn.Conv2d)][-1].out_channels
 
 # %% ../nbs/api/15_nets.ipynb #06d69fe3
 class PoolEach(nn.ModuleList):
@@ -107,7 +107,9 @@ class PoolEach(nn.ModuleList):
 # %% ../nbs/api/15_nets.ipynb #c5278db9
 class CenterBias(nn.Module):
     "Multiply feature maps by 1 + b in the middle, falling to 1 at the border."
-    def __init__(self, b:float): super().__init__(); self.b = b
+    def __init__(self,
+        b:float, # weight added in the middle, > 0
+    ): super().__init__(); self.b = b
     def forward(self, x):
         grid = F.pad(torch.full((1, 1, 2, 2), self.b, dtype=x.dtype, device=x.device), (1, 1, 1, 1))
         return x*(1 + F.interpolate(grid, size=x.shape[-2:], mode="bilinear", align_corners=True))
@@ -120,7 +122,7 @@ poolings = dict(gem=GeM, max=MAC, mac=MAC, avg=SPoC, spoc=SPoC, rmac=RMAC)
 # %% ../nbs/api/15_nets.ipynb #3ac2c928
 def create_model(
     arch:str, # e.g. "resnet101_rmac", "resnet50_fpn_rmac", "tiny", or a network of torchvision
-    out_dim:int|None=2048, # dimensions of the descriptor
+    out_dim:int|None=2048, # dimensions of the descriptor; as many as the maps have channels when None
     pooling:str="gem", # "gem", "max" (or "mac"), "avg" (or "spoc"), "rmac"
     gemp:float=3., # GeM's power to begin with
     norm_features:bool=False, # L2-normalise before the projection too
@@ -141,7 +143,8 @@ def create_model(
     neck = ([nn.Dropout(dropout_p)] if dropout_p else []) + ([CenterBias(center_bias)] if center_bias else [])
     net = RetrievalNet(trunk, PoolEach([pool(), pool()]) if kind else pool(), neck=nn.Sequential(*neck) if neck else None,
         norm_pooled=norm_features, meta=options)
-    if not without_fc: net.projection = nn.Linear(pooled_dim(net), out_dim or pooled_dim(net))
+    dim = pooled_dim(net)
+    if not without_fc: net.projection = nn.Linear(dim, out_dim or dim)
     return net
 
 # %% ../nbs/api/15_nets.ipynb #1762cc7d
@@ -160,9 +163,11 @@ def evaluating(
 def pooled_dim(
     net:RetrievalNet, # a network
 )->int: # channels of its pooled maps, before the projection
-    "How many numbers pooling gives; found by running a blank photo."
+    "How many numbers pooling gives; found by running blank photos of two sizes."
     p = next(net.parameters())
-    with evaluating(net): return net.pooling(net.maps(torch.zeros(1, 3, 64, 64, device=p.device, dtype=p.dtype))).shape[1]
+    with evaluating(net): shapes = [tuple(net.pooling(net.maps(torch.zeros(1, 3, size, 96, device=p.device, dtype=p.dtype))).shape) for size in (64, 96)]
+    if shapes[0] != shapes[1] or len(shapes[0]) != 2: raise ValueError(f"pooling gives {shapes[0]} and {shapes[1]} for two sizes of photo: the trunk must give maps (B, C, h, w)")
+    return shapes[0][1]
 
 # %% ../nbs/api/15_nets.ipynb #27f1228b
 def from_dirtorch(

@@ -6,6 +6,8 @@
 __all__ = ['by_landmark', 'pk_batch', 'balanced_indices', 'mine_triplets']
 
 # %% ../nbs/api/25_sampling.ipynb #844811f6
+import itertools
+
 import numpy as np
 from torch import Tensor
 
@@ -63,9 +65,9 @@ def mine_triplets(
 )->np.ndarray: # (n, 3): anchor, positive, negative
     "Triplets with random positives and the hardest negatives."
     rng, labels, groups = np.random.default_rng(seed), np.asarray(labels), by_landmark(list(labels))
-    anchors = np.resize(rng.permutation(np.concatenate(list(groups.values()))), -(-n//negatives))
-    triplets = []
-    for a in anchors:
+    anchors, triplets = itertools.cycle(rng.permutation(np.concatenate(list(groups.values())))), []
+    while len(triplets) < n:
+        a = next(anchors)
         others = groups[labels[a]]
         positive = rng.choice(others[others != a])
         order = (desc @ desc[a]).argsort(descending=True, stable=True).cpu().numpy()

@@ -29,12 +29,14 @@ def search(
     queries, # (Q, D) descriptors
     db, # (N, D) descriptors
     k:int=10, # photos wanted, at most N
-    tile:int=65536, # database rows at a time
+    tile:int=16384, # database rows at a time
+    block:int=1024, # queries at a time
 )->tuple: # (scores, indices), each (Q, k): the best first, ties in database order
     "The k most similar database descriptors of each query, exactly."
     queries, db = as_descriptors(queries, "queries"), as_descriptors(db, "database")
     if queries.shape[1] != db.shape[1]: raise ValueError(f"queries have {queries.shape[1]} dimensions, the database {db.shape[1]}")
     if not 1 <= k <= len(db): raise ValueError(f"k={k}: expected 1 to {len(db)}, the size of the database")
+    if len(queries) > block: return tuple(map(torch.cat, zip(*(search(part, db, k, tile, block) for part in queries.split(block)))))
     best = torch.empty(len(queries), 0, device=queries.device), torch.empty(len(queries), 0, dtype=torch.int64, device=queries.device)
     for start in range(0, len(db), tile):
         part = db[start:start + tile].to(queries.device)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from .core import data_root
+from .core import bar_options, data_root
 from .datasets import ImageListLabels, ImageListRelevants
 from .buildings import FAMILIES, draw_building, draw_lights, pick, random_building
 from .scenes import View, draw_view
@@ -116,7 +116,7 @@ def follow(parent):
 
 def photograph_all(jobs, workers, progress=True):
     "The results of `photograph` for all jobs, in order"
-    bar = dict(total=len(jobs), desc="drawing landmarks", unit="landmark", disable=not progress, leave=False)
+    bar = dict(total=len(jobs), desc="drawing landmarks", unit="landmark", **bar_options(progress))
     alone = sys.platform != "linux" or multiprocessing.current_process().daemon # a daemon may not have children
     if workers <= 1 or alone: return list(tqdm(map(photograph_one, jobs), **bar))
     with ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), follow, (os.getpid(),)) as pool:

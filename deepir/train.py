@@ -7,7 +7,7 @@ __all__ = ['parameter_groups', 'fall', 'TrainingPhotos', 'History', 'TrainConfig
            'make_optimizer', 'train_step', 'Training', 'train']
 
 # %% ../nbs/api/70_train.ipynb #651e2be1
-import itertools, os
+import hashlib, itertools, os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from .checkpoints import save_model
-from .core import atomic_path, pick_device, unknown_name
+from .core import atomic_path, bar_options, pick_device, unknown_name
 from .datasets import Subset, load_dataset
 from .eval import evaluate
 from .features import extract
@@ -26,7 +26,7 @@ from .images import ImageError, imagenet, parse_transforms, to_tensor
 from .losses import batch_loss
 from .pooling import GeM
 from .sampling import by_landmark, mine_triplets, pk_batch
-from .staged import freeze_batch_norm, gather_descriptors, join_world, staged_backward, sum_gradients, world
+from .staged import freeze_batch_norm, gather_descriptors, join_world, same_start, staged_backward, sum_gradients, world
 
 # %% ../nbs/api/70_train.ipynb #f017a6ce
 def parameter_groups(
@@ -127,7 +127,7 @@ class TrainConfig:
     schedule: str = "linear" # or "cosine", "constant"
     warmup: int = 0 # steps
     clip: float = 1. # largest norm of the gradient; 0 is no limit
-    freeze_bn: bool = True # see above
+    freeze_bn: bool = True # see `freeze_batch_norm`
     precision: str = "float32" # or "bf16": autocast
     mine_every: int = 50 # steps between minings of triplets
     mine_from: int = 2000 # photos that are described for it
@@ -228,15 +228,16 @@ class Training:
     "The state of a training, made anew or read from where it stopped."
     def __init__(self, net, dataset, config:TrainConfig, checkpoint=None, device="auto", threads=None):
         self.net, self.dataset, self.config, self.checkpoint, self.device = net, load_dataset(dataset), config, checkpoint, pick_device(device)
-        join_world(self.device)
-        self.threads = min(8, os.cpu_count() or 1) if threads is None else threads
+        self.threads = min(8, os.cpu_count() or 1) if threads is None else threads; join_world(self.device)
+        if not self.dataset.labels: raise ValueError(f"{self.dataset.name} has no labels: training needs to know which photos show the same landmark")
         self.loss_fn, self.by_triplets = batch_loss(config.loss, config.loss_options)
         self.groups, self.photos = by_landmark(self.dataset.labels), TrainingPhotos(self.dataset, config.trfs, net.preprocess, config.seed)
         self.codes = torch.from_numpy(np.unique(np.asarray(self.dataset.labels), return_inverse=True)[1]).to(self.device)
-        net.to(self.device).train()
+        same_start(net.to(self.device).train())
         if config.freeze_bn: freeze_batch_norm(net)
         self.step, self.triplets, self.history, self.optimizer = 0, None, History(), make_optimizer(net, config)
-        self.what = {**vars(config), "arch": net.meta.get("arch"), "photos": len(self.dataset), "processes": world()[1]}
+        photos = hashlib.sha256(repr([*zip(self.dataset.keys, self.dataset.labels)]).encode())
+        self.what = {**vars(config), "loss": str(config.loss), **net.meta, "photos": photos.hexdigest(), "processes": world()[1]}
         if checkpoint and Path(f"{checkpoint}.state").exists(): self.resume()
 
     def save(self):
@@ -258,10 +259,9 @@ class Training:
             if start%c.mine_every == 0: self.triplets = mine(self.net, self.dataset, c, start, device=self.device, progress=False)
             end = min(end, (start//c.mine_every + 1)*c.mine_every)
         plans = [plan_step(s, c, self.groups, self.triplets) for s in range(start, end)]
-        read = read_steps(self.photos, [(s, chunks) for s, (_, chunks, _) in enumerate(plans, start)], self.threads, self.device, self.report)
-        for (indices, _, sizes), chunks in zip(plans, read): yield indices, sizes, chunks
-
-    def report(self, failed): self.history.failed += [f for f in failed if f not in self.history.failed]
+        def report(failed): self.history.failed += [f for f in failed if f not in self.history.failed]
+        read = read_steps(self.photos, [(s, chunks) for s, (_, chunks, _) in enumerate(plans, start)], self.threads, self.device, report)
+        yield from ((indices, sizes, chunks) for (indices, _, sizes), chunks in zip(plans, read))
 
     def note(self, loss):
         self.step += 1
@@ -284,7 +284,7 @@ def train(
     "Train a network."
     c = TrainConfig(**options)
     t = Training(net, dataset, c, checkpoint, device, threads)
-    bar = tqdm(total=c.steps, initial=t.step, desc="training", disable=not progress or world()[0] > 0)
+    bar = tqdm(total=c.steps, initial=t.step, desc="training", **bar_options(progress and world()[0] == 0))
     while t.step < c.steps:
         for indices, sizes, chunks in t.coming_steps():
             loss = train_step(net, t.optimizer, chunks, lambda desc: t.loss_fn(desc, t.codes[indices]), c, t.step, gather_descriptors(sizes))

@@ -6,6 +6,8 @@
 __all__ = ['marks', 'mark_of', 'show_photo', 'show_ranking', 'precision_recall', 'show_pr']
 
 # %% ../nbs/api/80_viz.ipynb #a054abfc
+import itertools
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Rectangle
@@ -54,7 +56,7 @@ def show_ranking(
     fig, axs = plt.subplots(len(queries), k + 1, figsize=(1.25*(k + 1), 1.45*len(queries)), squeeze=False, layout="constrained")
     for row, q in zip(axs, queries):
         box = ds.queries.boxes[q] if ds.queries.boxes else None
-        show_photo(row[0], open_image(ds.queries.path(q)), f"query {q}  AP {100*report.AP[mode][q]:.0f}", marks["query"][0], box)
+        show_photo(row[0], open_image(ds.queries.path(q)), f"query {q}  " + (f"AP {100*report.AP[mode][q]:.0f}" if report.AP[mode][q] >= 0 else "nothing to find"), marks["query"][0], box)
         for ax in row[1 + indices.shape[1]:]: ax.axis("off")
         for ax, i, s in zip(row[1:], indices[q].tolist(), scores[q].tolist()):
             color, sign = marks[mark_of(ds, q, i, mode)]
@@ -82,7 +84,7 @@ def show_pr(
     if not isinstance(reports, dict): curves = {m: (reports, m) for m in ([mode] if mode else reports.ranks)}
     else: curves = {name: (r, mode or next(iter(r.ranks))) for name, r in reports.items()}
     fig, ax = plt.subplots(figsize=(3.6, 2.8), layout="constrained")
-    for (name, (r, m)), color, style in zip(curves.items(), ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00"), ("-", "--", "-.", ":", "-")):
+    for (name, (r, m)), color, style in zip(curves.items(), itertools.cycle(("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")), itertools.cycle(("-", "--", "-.", ":"))):
         mean = np.mean([precision_recall(ranks) for ranks in r.ranks[m] if len(ranks)], axis=0)
         ax.plot(np.linspace(0, 1, 101), mean, style, c=color, label=f"{name}  {100*r.mAP[m]:.1f}")
     ax.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02)); ax.legend(title="mAP, %", fontsize=8)

@@ -33,14 +33,15 @@ def whiten(
 def principal_axes(
     x:Tensor, # (N, D) descriptors, N > 1
     dim:int|None=None, # axes to keep; all when not given
-)->tuple: # (mean (D,), components (V, D), variances (V,)), float64; V is `dim`, or as many as N - 1 descriptors can tell
+)->tuple: # (mean (D,), components (V, D), variances (V,)), float64; V is `dim`, or the number of axes along which they vary
     "Principal component analysis by the eigenvectors of the covariance."
     if len(x) < 2: raise ValueError(f"whitening needs at least 2 descriptors, got {len(x)}")
     x = x.double()
     variances, axes = torch.linalg.eigh(torch.cov(x.T).reshape(x.shape[1], -1))
-    v = min(dim or len(x) - 1, len(x) - 1, x.shape[1])
-    if dim and v < dim: raise ValueError(f"dim={dim}: {len(x)} descriptors of {x.shape[1]} dimensions give at most {v} axes")
-    return x.mean(0), _upward(axes.T.flip(0)[:v]), variances.flip(0)[:v].clamp(min=1e-12)
+    most = min(len(x) - 1, int((variances > 1e-9*variances[-1]).sum())) # along a dead axis any noise would be blown up
+    if (dim or 1) > most: raise ValueError(f"dim={dim}: {len(x)} descriptors of {x.shape[1]} dimensions vary along {most} axes only")
+    v = dim or most
+    return x.mean(0), _upward(axes.T.flip(0)[:v]), variances.flip(0)[:v]
 
 def _upward(axes): # the sign of an axis is arbitrary: make its largest entry positive
     return axes*axes.gather(1, axes.abs().argmax(1, keepdim=True)).sign()
@@ -55,6 +56,7 @@ def pair_axes(
     x, pairs = x.double(), torch.as_tensor(pairs)
     if pairs.ndim != 2 or pairs.shape[1] != 2 or not len(pairs): raise ValueError(f"pairs: expected indices (M, 2), got shape {tuple(pairs.shape)}")
     diff = x[pairs[:, 0]] - x[pairs[:, 1]]
+    if not diff.any(): raise ValueError(f"all {len(pairs)} pairs are of equal descriptors: there is nothing to learn")
     S = diff.T @ diff/len(pairs)
     L, failed = torch.linalg.cholesky_ex(S)
     if failed or len(pairs) < len(S): # fewer pairs than dimensions: some directions were never seen to vary
