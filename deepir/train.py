@@ -36,9 +36,9 @@ def parameter_groups(
     p_factor:float=10., # GeM's power learns so many times faster
 )->list: # for an optimiser
     "Parameters that learn, GeM's powers apart."
-    powers = {m.p for m in net.modules() if isinstance(m, GeM) and m.p.requires_grad}
-    rest = [p for p in net.parameters() if p.requires_grad and p not in powers]
-    return [dict(params=rest, lr=lr, weight_decay=weight_decay)] + ([dict(params=list(powers), lr=p_factor*lr, weight_decay=0.)] if powers else [])
+    powers = [m.p for m in net.modules() if isinstance(m, GeM) and m.p.requires_grad]
+    rest = [p for p in net.parameters() if p.requires_grad and all(p is not q for q in powers)]
+    return [dict(params=rest, lr=lr, weight_decay=weight_decay)] + ([dict(params=powers, lr=p_factor*lr, weight_decay=0.)] if powers else [])
 
 # %% ../nbs/api/70_train.ipynb #14044fbc
 def fall(
