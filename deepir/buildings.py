@@ -128,7 +128,8 @@ def draw_building(
 def draw_lights(b:Building, pixels:int=400): # 8-bit mask, as large as the picture
     "Where a building is lit from inside"
     black, white = (0,0,0), (255,255,255)
-    return draw_building(replace(b, palette=Palette(black, black, black, white, black, black)), pixels).getchannel("R")
+    bare = tuple(replace(v, course="plain", quoins=False) for v in b.volumes)
+    return draw_building(replace(b, palette=Palette(black, black, black, white, black, black), volumes=bare), pixels).getchannel("R")
 
 # %% ../nbs/api/27_buildings.ipynb #cf2cf49b
 FAMILIES = dict( # palette: wall, trim, roof, glass, door, accent; then the family's vocabulary of forms

@@ -92,7 +92,7 @@ def draw_sky(
     sky.paste(strip.resize((w, int(np.clip(horizon, h/3, h))), Image.BILINEAR))
     d = ImageDraw.Draw(soft)
     for _ in range(int(rng.integers(0, 5))):
-        x, y, r = rng.uniform((0, 0, 3), (w/4, h/7, 8))
+        x, y, r = rng.uniform((0, 0, w/128), (w/4, h/7, w/48))
         for k in range(-2, 3):
             u, q = x + 1.1*k*r, (1.2 - .25*abs(k))*r
             d.ellipse([u - 1.3*q, y - .7*q, u + 1.3*q, y + .45*q], fill=int(rng.integers(120, 200)))
@@ -100,7 +100,7 @@ def draw_sky(
     sky.paste(cloud, mask=soft.filter(ImageFilter.GaussianBlur(1.2)).resize(size, Image.BILINEAR))
     if light == "night":
         d = ImageDraw.Draw(sky)
-        for x, y in rng.random((30, 2))*(w, .7*h): d.ellipse([x, y, x + 1.6, y + 1.6], fill=(200,205,225))
+        for x, y in rng.random((30, 2))*(w, .7*h): d.ellipse([x, y, x + w/400, y + w/400], fill=(200,205,225))
     return sky
 
 # %% ../nbs/api/28_scenes.ipynb #88b9832c
@@ -133,9 +133,10 @@ def draw_ground(d, rng, w, h, y, ground, t):
             for k in np.linspace(-4, 4, 27): d.line([w/2, y, w*(.5 + k), h], fill=t(line), width=2)
         else: d.rectangle([0, y + .02*h, w, y + .035*h], fill=t((190,186,180)))
     else:
-        for u, v in rng.random((90, 2)):
+        line = t(line)
+        for u, v in rng.random((90, 2)).tolist():
             v = y + (h - y)*v**1.2; q = 1 + 8*(v - y)/h
-            d.ellipse([u*w - 3*q, v - q/2, u*w + 3*q, v + q/2], fill=t(line))
+            d.ellipse([u*w - 3*q, v - q/2, u*w + 3*q, v + q/2], fill=line)
 
 # %% ../nbs/api/28_scenes.ipynb #7bd13e85
 def draw_tree(d, rng, t, x, y, s):
@@ -208,7 +209,7 @@ def extrude(
     body.putalpha(body.getchannel("A").point([0]*253 + [255]*3))
     for k in (1, 2, 4, 8):
         s = 1/(1 - depth*k/15)
-        back = body.transform(body.size, Image.AFFINE, (s, 0, x*(1-s), 0, s, y*(1-s)), Image.BILINEAR)
+        back = body.transform(body.size, Image.AFFINE, (s, 0, x*(1-s), 0, s, y*(1-s)))
         back.alpha_composite(body)
         body = back
     return body
@@ -225,7 +226,7 @@ def draw_shadow(alpha, box, size, foot, sun):
 def draw_setting(view, ground, size, y, rng):
     "What is behind the building: sky, horizon, ground"
     _, foot, lit, *_ = LIGHTS[view.light]
-    photo = draw_sky(view.light, rng, size, y)
+    photo = draw_sky(view.light, rng, (size[0]//2, size[1]//2), y/2).resize(size, Image.BILINEAR)
     def t(col): return tuple(min(255, int(a*b)) for a, b in zip(col, lit))
     def haze(col, k): return tuple(int(a*k + b*(1-k)) for a, b in zip(t(col), foot))
     if y < size[1]:
@@ -238,7 +239,7 @@ def develop(photo, view, rng):
     if view.blur: photo = photo.filter(ImageFilter.GaussianBlur(view.blur))
     px = np.asarray(photo, np.float32)*np.array(view.balance, np.float32)*np.float32(view.exposure)
     px += view.noise*rng.standard_normal((*px.shape[:2], 1), np.float32)
-    return Image.fromarray(np.uint8(np.clip(px, 0, 255)))
+    return Image.fromarray(np.uint8(px.clip(0, 255, out=px)))
 
 # %% ../nbs/api/28_scenes.ipynb #38842c15
 def draw_things(photo, view, rng, t, horizon, foot):

@@ -22,25 +22,31 @@ def staged_backward(
     forward=nullcontext, # a context for the network, e.g. autocast
 )->Tensor: # the loss, without graph; gradients are added to the parameters' `.grad`
     "Backpropagate a loss on all descriptors, one chunk at a time."
-    states, desc = [], []
-    with torch.no_grad():
-        for x in chunks:
-            states.append(_random_state(x.device))
-            with forward(): desc.append(net(x))
-    sizes, desc = [len(d) for d in desc], torch.cat(desc)
+    states, parts = [], []
+    for x, is_last in _mark_last(chunks):
+        states.append(_random_state(x.device))
+        with torch.set_grad_enabled(is_last), forward(): parts.append(net(x))
+    desc = torch.cat([d.detach() for d in parts])
     desc, mine = gather(desc) if gather else (desc, slice(None))
-    desc.requires_grad_()
+    desc = desc.to(torch.promote_types(desc.dtype, torch.float32)).requires_grad_() # half precision ends at the loss
     with torch.enable_grad(): loss = loss_fn(desc)
-    grad, = torch.autograd.grad(loss, desc)
+    *grads, last = torch.autograd.grad(loss, desc)[0][mine].to(parts[-1].dtype).split([len(d) for d in parts])
+    parts[-1].backward(last)
     after = _random_state(desc.device)
-    for x, g, state in zip(chunks, grad[mine].split(sizes), states):
+    for g, state, x in zip(grads, states, chunks):
         _set_random_state(x.device, state)
-        with forward(): d = net(x)
+        with torch.enable_grad(), forward(): d = net(x)
         d.backward(g)
     _set_random_state(desc.device, after)
     return loss.detach()
 
 # %% ../nbs/api/65_staged.ipynb #7dd212c0
+def _mark_last(items): # yields (item, is it the last?)
+    items = iter(items)
+    item = next(items)
+    for coming in items: yield item, False; item = coming
+    yield item, True
+
 def _random_state(device): return torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == "cuda" else None
 def _set_random_state(device, state):
     torch.set_rng_state(state[0])

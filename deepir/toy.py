@@ -7,7 +7,7 @@ __all__ = ['SPLITS', 'LEVELS', 'VERSION', 'landmark', 'random_view', 'photograph
            'photograph_all', 'make_toy', 'ToyLandmarks']
 
 # %% ../nbs/api/32_toy.ipynb #aba77d4f
-import hashlib, json, multiprocessing, os, sys, tempfile, threading, time
+import hashlib, json, multiprocessing, os, shutil, sys, tempfile, threading, time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from tqdm import tqdm
 from .core import bar_options, data_root
 from .datasets import ImageListLabels, ImageListRelevants
 from .buildings import FAMILIES, draw_building, draw_lights, pick, random_building
-from .scenes import View, draw_view
+from .scenes import LIGHTS, View, draw_view
 
 # %% ../nbs/api/32_toy.ipynb #1203447e
 SPLITS = ("train", "test")
@@ -71,10 +71,11 @@ def photograph(
 ): # (key, level, box) of each photo
     "Write the photos of one landmark"
     b = landmark(split, index, seed)
-    front, lights, made = draw_building(b), draw_lights(b, 200), [] # what glows may be soft
-    for k, level in enumerate(levels):
-        rng = np.random.default_rng([seed, SPLITS.index(split), index, k + 1])
-        view = random_view(rng, level, size, front.height > front.width)
+    front, made = draw_building(b), []
+    def rng(k): return np.random.default_rng([seed, SPLITS.index(split), index, k])
+    views = [random_view(rng(k), level, size, front.height > front.width) for k, level in enumerate(levels, 1)]
+    lights = draw_lights(b, 200) if any(LIGHTS[view.light][-1] for view in views) else None # what glows may be soft
+    for k, (level, view) in enumerate(zip(levels, views)):
         photo, box = draw_view(front, lights, view, b.ground)
         made.append((f"{split}/{index:04d}_{k:02d}.jpg", level, box))
         photo.save(Path(folder)/made[-1][0], quality=88)
@@ -123,7 +124,7 @@ def photograph_all(jobs, workers, progress=True):
         return list(tqdm(pool.map(photograph_one, jobs, chunksize=2), **bar))
 
 # %% ../nbs/api/32_toy.ipynb #c78c992a
-VERSION = 1 # of the drawing: raise it whenever a photo would change
+VERSION = 2 # of the drawing: raise it whenever a photo would change
 
 def make_toy(
     root, # folder that holds all toy sets
@@ -142,6 +143,8 @@ def make_toy(
     if folder.is_dir(): return folder
     levels = plan(split, n, photos, queries, distractors)
     root.mkdir(parents=True, exist_ok=True)
+    for left in root.glob(".making-*"): # by a drawing that was killed
+        if time.time() - left.stat().st_mtime > 3600: shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=root, prefix=".making-") as tmp:
         work = Path(tmp)/folder.name
         (work/split).mkdir(parents=True)
@@ -158,7 +161,7 @@ def ToyLandmarks(
     split:str="test", # train: labelled photos; test: queries with boxes and their relevant photos
     train:int=150, # landmarks of the train split
     test:int=50, # landmarks of the test split
-    photos:int=None, # of each landmark; 12 in train, 11 in test when None
+    photos:int=None, # of each landmark; 10 in train, 11 in test when None
     queries:int=1, # of each test landmark
     distractors:int=120, # buildings in the test split that nobody asks for, three photos each
     size:int=192, # the longest side of a photo, pixels
@@ -171,7 +174,7 @@ def ToyLandmarks(
     if split not in SPLITS: raise ValueError(f"split is {split!r}, but must be one of {SPLITS}")
     root, learn = Path(root or data_root()/"toy"), split == "train"
     rest = dict(queries=0, distractors=0) if learn else dict(queries=queries, distractors=distractors)
-    folder = make_toy(root, split, train if learn else test, photos or (12 if learn else 11), size=size, seed=seed,
+    folder = make_toy(root, split, train if learn else test, photos or (10 if learn else 11), size=size, seed=seed,
         workers=workers, progress=progress, **rest)
     truth, name = json.loads((folder/"truth.json").read_text()), "ToyLandmarks_train" if learn else "ToyLandmarks"
     if not learn:

@@ -169,7 +169,7 @@ def read_steps(
     def read(items):
         for xs, failed in torch.utils.data.DataLoader(photos, batch_size=None, sampler=items, num_workers=threads):
             report(failed)
-            yield [x.to(device, non_blocking=True) for x in xs]
+            yield [x.to(device, non_blocking=True, memory_format=torch.channels_last) for x in xs]
     if max(len(chunks) for _, chunks in plans) > keep:
         for step, chunks in plans: yield Again(lambda step=step, chunks=chunks: (x for xs in read([(step, ch) for ch in chunks]) for x in xs))
     else:
@@ -233,7 +233,7 @@ class Training:
         self.loss_fn, self.by_triplets = batch_loss(config.loss, config.loss_options)
         self.groups, self.photos = by_landmark(self.dataset.labels), TrainingPhotos(self.dataset, config.trfs, net.preprocess, config.seed)
         self.codes = torch.from_numpy(np.unique(np.asarray(self.dataset.labels), return_inverse=True)[1]).to(self.device)
-        same_start(net.to(self.device).train())
+        same_start(net.to(self.device, memory_format=torch.channels_last).train()) # the order in memory that convolutions like best
         if config.freeze_bn: freeze_batch_norm(net)
         self.step, self.triplets, self.history, self.optimizer = 0, None, History(), make_optimizer(net, config)
         photos = hashlib.sha256(repr([*zip(self.dataset.keys, self.dataset.labels)]).encode())
