@@ -16,13 +16,11 @@ import numpy as np
 import torch
 
 from .checkpoints import load_model, save_model
-from .core import atomic_path, seed_everything
+from .core import atomic_path, seed_everything, world
 from .datasets import load_dataset
 from .eval import evaluate, evaluate_descriptors, find_whitening, postprocess
-
 from .features import extract
 from .nets import create_model
-from .staged import world
 from .train import TrainConfig, train
 from .viz import show_ranking
 from .whiten import Whitening

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['transforms', 'filters', 'imagenet', 'ImageError', 'open_image', 'to_rgb', 'scaled_size', 'Scale', 'paste_centered',
-           'Pad', 'PadSquare', 'CenterCrop', 'parse_transforms', 'to_tensor']
+           'Pad', 'PadSquare', 'CenterCrop', 'parse_transforms', 'to_pixels', 'normalize', 'to_tensor']
 
 # %% ../nbs/api/05_images.ipynb #db21e0a5
 import struct
@@ -136,11 +136,25 @@ def parse_transforms(
 # %% ../nbs/api/05_images.ipynb #811196bc
 imagenet = dict(mean=(.485, .456, .406), std=(.229, .224, .225), input_size=224)
 
+def to_pixels(
+    img:Image.Image, # an RGB photo
+)->torch.Tensor: # (H, W, 3) uint8
+    "A photo as bytes."
+    return torch.from_numpy(np.array(img))
+
+def normalize(
+    pixels:torch.Tensor, # photos (B, H, W, 3), uint8
+    mean=imagenet["mean"], # of each channel, photo in [0, 1]
+    std=imagenet["std"], # of each channel
+)->torch.Tensor: # (B, 3, H, W) float32, channels last in memory
+    "Bytes as what a network expects."
+    mean, std = (torch.tensor(t, device=pixels.device)[:, None, None] for t in (mean, std))
+    return pixels.permute(0, 3, 1, 2).float().div_(255).sub_(mean).div_(std)
+
 def to_tensor(
     img:Image.Image, # an RGB photo
     mean=imagenet["mean"], # of each channel, photo in [0, 1]
     std=imagenet["std"], # of each channel
 )->torch.Tensor: # (3, H, W) float32
     "A photo as a normalised tensor."
-    x = torch.from_numpy(np.array(img)).permute(2, 0, 1).float().div_(255)
-    return x.sub_(torch.tensor(mean)[:, None, None]).div_(torch.tensor(std)[:, None, None])
+    return normalize(to_pixels(img)[None], mean, std)[0]

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from .checkpoints import save_model
-from .core import atomic_path, bar_options, pick_device, unknown_name
+from .core import atomic_path, bar_options, pick_device, unknown_name, world
 from .datasets import Subset, load_dataset
 from .eval import evaluate
 from .features import extract
@@ -26,7 +26,7 @@ from .images import ImageError, imagenet, parse_transforms, to_tensor
 from .losses import batch_loss
 from .pooling import GeM
 from .sampling import by_landmark, mine_triplets, pk_batch
-from .staged import freeze_batch_norm, gather_descriptors, join_world, same_start, staged_backward, sum_gradients, world
+from .staged import freeze_batch_norm, gather_descriptors, join_world, same_start, staged_backward, sum_gradients
 
 # %% ../nbs/api/70_train.ipynb #f017a6ce
 def parameter_groups(
