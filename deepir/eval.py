@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['relevant_ranks', 'average_precision', 'precision_at', 'recall_at', 'Report', 'evaluate_descriptors', 'save_features',
-           'load_features', 'find_whitening', 'postprocess', 'describe_both', 'without', 'evaluate']
+           'load_features', 'find_whitening', 'postprocess', 'describe_both', 'without', 'find_distractors', 'evaluate']
 
 # %% ../nbs/api/60_eval.ipynb #3222db09
 import json
@@ -18,22 +18,20 @@ from .checkpoints import load_model
 from .core import as_descriptors, atomic_path, unknown_name
 from .datasets import Dataset, Subset, load_dataset
 from .expand import adba as augment_database, aqe as expand_queries
-from .features import extract
-from .search import search
+from .features import extract, made_by
+from .search import places, search
+from .store import Rows, Store
 from .whiten import Whitening
 
 # %% ../nbs/api/60_eval.ipynb #f4dc3ac1
 def relevant_ranks(
-    ranking, # (N,) database indices, the best first
-    relevant, # indices of relevant photos
-    junk=(), # indices of photos to ignore; a photo in both is junk
+    relevant, # places of the relevant photos in the whole ranking, from 0
+    junk=(), # places of photos to ignore; a photo in both is junk
 )->np.ndarray: # ranks of the relevant photos, from 0, ascending
     "Where the relevant photos stand once junk is gone."
-    kind = np.zeros(len(ranking), np.int8)
-    kind[np.asarray(relevant, int)] = 1
-    kind[np.asarray(junk, int)] = -1
-    kind = kind[np.asarray(ranking)]
-    return np.flatnonzero(kind[kind >= 0] == 1)
+    junk = np.unique(np.asarray(junk, int))
+    relevant = np.setdiff1d(np.asarray(relevant, int), junk)
+    return relevant - np.searchsorted(junk, relevant)
 
 # %% ../nbs/api/60_eval.ipynb #ddef97dc
 def average_precision(
@@ -75,7 +73,7 @@ class Report:
     config: dict # the arguments that run it again; objects among them by name
     dataset: Dataset
     queries: Tensor # (Q, D) descriptors as they were compared
-    db: Tensor # (N, D)
+    db: Tensor|Rows # (N, D), and those of the distractors below them
     failed: list = field(default_factory=list) # (key, reason) of photos that could not be read
 
     @property
@@ -101,20 +99,22 @@ def _mean(values): # over queries that have something to find
 def evaluate_descriptors(
     dataset, # a `Dataset` with truth, or what `load_dataset` takes
     queries, # (Q, D) descriptors of its queries
-    db, # (N, D) descriptors of its photos
+    db, # (N, D) descriptors of its photos, in memory or `Rows` on disk
     ap:str|None=None, # "trapezoid" or "finite"; the data set's own when not given
     config:dict|None=None, # kept in the report
+    distractors:int=0, # how many rows of `db`, the last ones, are of other photos, relevant to no query
 )->Report:
-    "Rank the database for each query and score the rankings."
-    dataset, queries, db = load_dataset(dataset), as_descriptors(queries, "queries").cpu(), as_descriptors(db, "database").cpu()
+    "Find the places of relevant photos for each query and score them."
+    dataset, queries = load_dataset(dataset), as_descriptors(queries, "queries").cpu()
+    db = db if isinstance(db, Rows) else as_descriptors(db, "database").cpu()
     dataset.check_truth()
-    for name, x, photos in (("queries", queries, dataset.queries), ("database", db, dataset)):
-        if len(x) != len(photos): raise ValueError(f"{name}: {len(x)} descriptors for {len(photos)} photos of {dataset.name}")
-    ranks = {mode: [] for mode in dataset.modes}
-    for start in range(0, len(queries), 128):
-        rankings = np.argsort(-(queries[start:start + 128] @ db.T).numpy(), axis=1, kind="stable")
-        for q, ranking in enumerate(rankings, start):
-            for mode in ranks: ranks[mode].append(relevant_ranks(ranking, *dataset.truth(q, mode)))
+    for name, n, photos in (("queries", len(queries), dataset.queries), ("database", len(db) - distractors, dataset)):
+        if n != len(photos): raise ValueError(f"{name}: {n} descriptors for {len(photos)} photos of {dataset.name}")
+    truth = [{mode: dataset.truth(q, mode) for mode in dataset.modes} for q in range(len(queries))]
+    given = [np.unique(np.concatenate([idx for pair in t.values() for idx in pair])).astype(int) for t in truth]
+    found, ranks = places(queries, db, given), {mode: [] for mode in dataset.modes}
+    for t, g, place in zip(truth, given, found):
+        for mode, pair in t.items(): ranks[mode].append(relevant_ranks(*(place[np.searchsorted(g, idx)] for idx in pair)))
     AP = {mode: np.array([average_precision(r, ap or dataset.ap) for r in rs]) for mode, rs in ranks.items()}
     return Report(AP, ranks, config or {}, dataset, queries, db)
 
@@ -159,8 +159,8 @@ def find_whitening(
 # %% ../nbs/api/60_eval.ipynb #7eb884f8
 def postprocess(
     queries:Tensor, # (Q, D) descriptors
-    db:Tensor, # (N, D)
-    whiten:Whitening|None=None, # applied to both
+    db:Tensor, # (N, D), or `Rows` on disk
+    whiten:Whitening|None=None, # applied to both; to rows on disk when they are read
     whitenp:float=.25, # its power
     whitenv:int|None=None, # its first axes
     whitenm:float=1., # its multiplier
@@ -168,7 +168,8 @@ def postprocess(
     adba:tuple|None=None, # (k, alpha) of database augmentation
 )->tuple: # (queries, db)
     "Whiten both, augment the database, expand the queries: in this order, each if asked for."
-    if whiten is not None: queries, db = (whiten(x, whitenp, whitenv, whitenm) for x in (queries, db))
+    def whitened(x): return whiten(x, whitenp, whitenv, whitenm)
+    if whiten is not None: queries, db = whitened(queries), db.map(whitened) if isinstance(db, Rows) else whitened(db)
     if adba: db = augment_database(db, *adba)
     if aqe: queries = expand_queries(queries, db, *aqe)
     return queries, db
@@ -193,6 +194,22 @@ def without(
     def kept(ds, keys): return [i for i, k in enumerate(ds.keys) if k not in set(keys)]
     return Subset(dataset, kept(dataset, lost[0]), kept(dataset.queries, lost[1]))
 
+# %% ../nbs/api/60_eval.ipynb #a85410ac
+def find_distractors(
+    distractors, # a store of descriptors, an .npy file, `Rows` or a tensor; or photos to describe: what `load_dataset` takes
+    net, # the model; a store must be of its descriptors
+    how:dict, # arguments of `extract`
+    keep=None, # a folder to keep the descriptors of photos in
+)->Rows: # (M, D), on disk where they are kept
+    "The descriptors of photos that are relevant to no query."
+    if isinstance(distractors, (Tensor, Rows)): return Rows(distractors)
+    if str(distractors).endswith(".npy"): return Rows(distractors)
+    if not isinstance(distractors, Dataset) and (Path(distractors)/"store.json").exists():
+        store = Store(distractors)
+        if net is not None: Store(distractors, made_by(net, **how), store.header["shard"], store.header["dtype"]) # complains where it is of others
+        return store.read(check=False)[0]
+    return Rows(extract(load_dataset(distractors), net, **how, store=keep).desc)
+
 # %% ../nbs/api/60_eval.ipynb #dd497f2d
 def evaluate(
     dataset="ToyLandmarks", # a name, a command string, a folder or a `Dataset`
@@ -214,6 +231,8 @@ def evaluate(
     ap:str|None=None, # "trapezoid" or "finite"; the data set's own when not given
     on_error:str="raise", # photos that cannot be read: "raise", or "skip" and report them
     progress:bool=True, # show bars
+    precision:str="float32", # of the trunk, see `for_inference`
+    distractors=None, # a store or a folder of photos that are relevant to no query, see `find_distractors`
 )->Report:
     "From photos to mAP."
     config = {k: v if isinstance(v, (int, float, list, tuple, type(None))) else str(v) for k, v in locals().items()}
@@ -224,13 +243,15 @@ def evaluate(
     if whiten is not None: whiten = find_whitening(whiten, net) # what cannot work is said before hours of describing
     for name, k in dict(aqe=aqe, adba=adba).items():
         if k and not 0 <= k[0] <= len(dataset) - (name == "adba"): raise ValueError(f"{name}={k}: k is larger than the database of {len(dataset)} photos allows")
+    how = dict(trfs=trfs, pooling=pooling, gemp=gemp, batch_size=batch_size, threads=threads, device=device, on_error=on_error, progress=progress, precision=precision)
+    others = None if distractors is None else find_distractors(distractors, net, how, save_feats and Path(save_feats)/"distractors")
     if load_feats: db, queries, lost = load_features(load_feats, own)
     else:
-        x, y = describe_both(dataset, net, trfs=trfs, pooling=pooling, gemp=gemp, batch_size=batch_size, threads=threads, device=device, on_error=on_error, progress=progress)
+        x, y = describe_both(dataset, net, **how)
         db, queries, failed, lost = x.desc, y.desc, x.failed + y.failed*own, ([k for k, _ in x.failed], [k for k, _ in y.failed])
     if save_feats: save_features(save_feats, db, queries if own else None, lost)
     dataset = without(dataset, lost)
-    queries, db = postprocess(queries, db, whiten, whitenp, whitenv, whitenm, aqe, adba)
-    report = evaluate_descriptors(dataset, queries, db, ap, config)
+    queries, db = postprocess(queries, db if others is None else Rows([db, others]), whiten, whitenp, whitenv, whitenm, aqe, adba)
+    report = evaluate_descriptors(dataset, queries, db, ap, config, 0 if others is None else len(others))
     report.failed = failed
     return report

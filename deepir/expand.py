@@ -9,13 +9,14 @@ __all__ = ['expand', 'aqe', 'adba']
 import torch
 from torch import Tensor
 
-from .core import as_descriptors, l2_normalize
+from .core import as_descriptors, l2_normalize, tiles
 from .search import search
+from .store import Rows
 
 # %% ../nbs/api/55_expand.ipynb #5cacfdaa
 def expand(
     desc:Tensor, # (N, D) descriptors to expand
-    db:Tensor, # (M, D) descriptors, the neighbours among them
+    db:Tensor, # (M, D) descriptors or `Rows`, the neighbours among them
     indices:Tensor, # (N, k): which are the neighbours
     scores:Tensor, # (N, k): their similarities
     alpha:float, # power of the weight, >= 0
@@ -28,12 +29,12 @@ def expand(
 # %% ../nbs/api/55_expand.ipynb #dd0cfeca
 def aqe(
     queries, # (Q, D) descriptors
-    db, # (N, D) descriptors
+    db, # (N, D) descriptors, in memory or `Rows` on disk
     k:int=10, # neighbours to add, at most N; 0 leaves the queries as they are
     alpha:float=3., # power of their weight, >= 0
 )->Tensor: # (Q, D), L2-normalised
     "Alpha query expansion."
-    queries, db = as_descriptors(queries, "queries"), as_descriptors(db, "database")
+    queries, db = as_descriptors(queries, "queries"), db if isinstance(db, Rows) else as_descriptors(db, "database")
     if k < 0 or alpha < 0: raise ValueError(f"query expansion with k={k}, alpha={alpha}: both must be 0 or more")
     if k == 0: return l2_normalize(queries)
     scores, indices = search(queries, db, k)
@@ -41,17 +42,21 @@ def aqe(
 
 # %% ../nbs/api/55_expand.ipynb #bd63632e
 def adba(
-    db, # (N, D) descriptors
+    db, # (N, D) descriptors, in memory or `Rows` on disk
     k:int=10, # neighbours to add, at most N - 1; 0 leaves the database as it is
     alpha:float=3., # power of their weight, >= 0
-)->Tensor: # (N, D), L2-normalised
+    block:int=4096, # photos at a time
+)->Tensor: # (N, D), L2-normalised, in memory
     "Alpha database augmentation."
-    db = as_descriptors(db, "database")
+    db = db if isinstance(db, Rows) else as_descriptors(db, "database")
     if k < 0 or alpha < 0: raise ValueError(f"database augmentation with k={k}, alpha={alpha}: both must be 0 or more")
-    if k == 0: return l2_normalize(db)
+    if k == 0: return l2_normalize(db[:])
     if k >= len(db): raise ValueError(f"k={k}: expected 0 to {len(db) - 1}, the size of the database without the photo itself")
-    scores, indices = search(db, db, k + 1)
-    me = indices == torch.arange(len(db), device=db.device)[:, None]
-    me[~me.any(1), -1] = True # crowded out by duplicates: drop the last instead
-    others = (~me).nonzero()[:, 1].reshape(len(db), k)
-    return expand(db, db, indices.gather(1, others), scores.gather(1, others), alpha)
+    out = []
+    for start, part in tiles(db, block, "database"):
+        scores, indices = search(part, db, k + 1)
+        me = indices == torch.arange(start, start + len(part), device=part.device)[:, None]
+        me[~me.any(1), -1] = True # crowded out by duplicates: drop the last instead
+        others = (~me).nonzero()[:, 1].reshape(len(part), k)
+        out.append(expand(part, db, indices.gather(1, others), scores.gather(1, others), alpha))
+    return torch.cat(out)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Features', 'read_ahead', 'photo_loader', 'batches', 'batch_size_for', 'describe', 'describe_shard', 'fingerprint',
-           'photos_of', 'extract']
+           'made_by', 'photos_of', 'extract']
 
 # %% ../nbs/api/40_features.ipynb #00edaa7c
 import hashlib, itertools, os, time
@@ -160,6 +160,9 @@ def fingerprint(
     for name, t in sorted(net.state_dict().items()): digest.update(name.encode()); digest.update(t.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()[:16]
 
+def made_by(net, trfs="", pooling="gem", gemp=3., precision="float32", **_): # what must be equal for descriptors to be comparable
+    return dict(network=fingerprint(net), trfs=[trfs] if isinstance(trfs, str) else list(trfs), pooling=pooling, gemp=gemp, precision=precision)
+
 def photos_of(dataset, start, stop): # what a shard is made of
     boxes = getattr(dataset, "boxes", None)
     return [[k, boxes[i]] if boxes and boxes[i] is not None else k for i, k in enumerate(dataset.keys[start:stop], start)]
@@ -186,7 +189,7 @@ def extract(
     trfs, threads, device = [trfs] if isinstance(trfs, str) else list(trfs), min(8, os.cpu_count() or 1) if threads is None else threads, pick_device(device)
     rank, n = world() if store is not None else (0, 1)
     shards = [(s, start, min(start + shard, len(dataset))) for s, start in enumerate(range(0, len(dataset), shard))]
-    kept = None if store is None else Store(store, dict(network=fingerprint(net), trfs=trfs, pooling=pooling, gemp=gemp, precision=precision), shard, dtype)
+    kept = None if store is None else Store(store, made_by(net, trfs, pooling, gemp, precision), shard, dtype)
     with only_writer(kept.folder, rank) if kept else nullcontext():
         todo = [(s, a, b) for s, a, b in shards if s%n == rank and not (kept and kept.holds(s, photos_of(dataset, a, b)))]
         fast, parts, ahead = for_inference(net, device, precision) if todo else None, [], max(32, 4*threads)
