@@ -24,7 +24,7 @@ setup(
     packages=find_packages(include=[cfg['lib_path'], cfg['lib_path'] + '.*']),
     package_data={cfg['lib_path']: ['assets/*']},
     install_requires=words('requirements'),
-    extras_require={'dev': words('dev_requirements')},
+    extras_require={key.removesuffix('_requirements'): words(key) for key in cfg if key.endswith('_requirements')},
     entry_points={
         'console_scripts': words('console_scripts'),
         'nbdev': ['{0}={0}._modidx:d'.format(cfg['lib_path'])],  # lets nbdev link names to their pages

@@ -8,7 +8,7 @@ __all__ = ['from_scratch', 'shared_flags', 'device_of', 'whitening_of', 'describ
            'output_file', 'yes_or_no', 'train_parser', 'read_train_args', 'deepir_train']
 
 # %% ../nbs/api/90_cli.ipynb #a7604148
-import argparse, json, sys
+import argparse, json, shutil, sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from .core import atomic_path, seed_everything, world
 from .datasets import load_dataset
 from .eval import evaluate, evaluate_descriptors, find_whitening, postprocess
 from .features import extract
+from .inference import precisions
 from .nets import create_model
 from .train import TrainConfig, train
 from .viz import show_ranking
@@ -40,6 +41,7 @@ def shared_flags(description):
     p.add_argument("--threads", type=int, help="that read photos")
     p.add_argument("--batch-size", type=int, help="photos of one size in a batch")
     p.add_argument("--gpu", type=int, nargs="+", help="GPU to use; -1 is the CPU; one that is there when not given")
+    p.add_argument("--precision", default="float32", choices=[*precisions], help="of the trunk")
     p.add_argument("--on-error", default="raise", choices=["raise", "skip"], help="what to do with photos that cannot be read")
     return p
 
@@ -53,7 +55,7 @@ def whitening_of(name, net):
     return find_whitening(name, net)
 
 def describing(args): # arguments of `extract`
-    return dict(trfs=args.trfs, pooling=args.pooling, gemp=args.gemp, batch_size=args.batch_size, threads=args.threads, device=device_of(args.gpu), on_error=args.on_error)
+    return dict(trfs=args.trfs, pooling=args.pooling, gemp=args.gemp, batch_size=args.batch_size, threads=args.threads, device=device_of(args.gpu), on_error=args.on_error, precision=args.precision)
 
 def title_of(net, name): return f"{name} ({net.meta.get('arch', 'own network')}, {net.meta.get('trained', 'how trained is not recorded')})"
 
@@ -88,6 +90,7 @@ def eval_parser():
     p.add_argument("--adba", type=float, nargs=2, metavar=("K", "ALPHA"), help="database augmentation")
     p.add_argument("--save-feats", default="", help="folder to keep descriptors in, before whitening")
     p.add_argument("--load-feats", default="", help="folder to take descriptors from")
+    p.add_argument("--distractors", help="photos that are relevant to no query: a store made by deepir_extract, or a folder")
     p.add_argument("--out-json", default="", help="file to add the results to")
     p.add_argument("--detailed", action="store_true", help="also the AP of each query, in the .json")
     p.add_argument("--picture", default="deepir_eval.png", help="where to draw some rankings; '' draws none")
@@ -119,8 +122,9 @@ def deepir_eval(argv=None): # the command's arguments; those of the command line
     dataset, net = load_dataset(args.dataset), load_model(args.checkpoint)
     steps = steps_of(args, whitening_of(args.whiten, net))
     print(f"{dataset}\nmodel {title_of(net, args.checkpoint)}, {sum(p.numel() for p in net.parameters())/1e6:.2f} M parameters")
-    first = evaluate(dataset, net, save_feats=args.save_feats or None, load_feats=args.load_feats or None, **describing(args))
-    reports = {name: evaluate_descriptors(first.dataset, *postprocess(first.queries, first.db, **kw)) for name, kw in steps.items()}
+    first = evaluate(dataset, net, save_feats=args.save_feats or None, load_feats=args.load_feats or None, distractors=args.distractors, **describing(args))
+    more = len(first.db) - len(first.dataset) # distractors
+    reports = {name: evaluate_descriptors(first.dataset, *postprocess(first.queries, first.db, **kw), distractors=more) for name, kw in steps.items()}
     last = list(reports.values())[-1]
     print("\n" + table_of(reports) + "\n\n" + "\n".join(f" * {k} = {v:g}" for k, v in results_of(last).items()))
     for key, reason in first.failed: print(f"left out: {reason}")
@@ -133,18 +137,22 @@ def deepir_extract(argv=None): # the command's arguments; those of the command l
     "Describe a data set and save the descriptors as .npy."
     p = shared_flags("Describe photos; save descriptors and the names of their photos.")
     p.add_argument("--output", type=output_file, required=True, help="the .npy file to write; with queries of their own, NAME.dbdescs.npy and NAME.qdescs.npy")
+    p.add_argument("--store", type=Path, help="folder to keep descriptors in, before whitening, to add photos to later; one beside the output when not given, removed at the end unless processes share the work")
     args = p.parse_args(argv)
     dataset, net = load_dataset(args.dataset), load_model(args.checkpoint)
     w, parts = whitening_of(args.whiten, net), {"": dataset}
     if dataset.queries is not dataset: parts = {".dbdescs": dataset, ".qdescs": dataset.queries}
     print(f"model {title_of(net, args.checkpoint)}; whitening {'none' if w is None else args.whiten}")
     for ending, photos in parts.items():
-        features = extract(photos, net, **describing(args))
-        desc = w(features.desc, args.whitenp, args.whitenv, args.whitenm) if w else features.desc
         path = args.output.with_name(args.output.stem + ending + ".npy")
-        with atomic_path(path) as tmp: np.save(tmp, desc.numpy())
+        store = args.store/ending.strip(".") if args.store else path.with_suffix(".store")
+        features = extract(photos, net, store=store, **describing(args))
+        if world()[0] > 0: continue # the first process writes
+        rows = features.desc.map(lambda x: w(x, args.whitenp, args.whitenv, args.whitenm)) if w else features.desc
+        rows.save(path)
         with atomic_path(path.with_suffix(".txt")) as tmp: tmp.write_text("\n".join(features.keys) + "\n")
-        print(f"{tuple(desc.shape)} descriptors in {path}, names in {path.with_suffix('.txt').name}")
+        if not args.store and world()[1] == 1: shutil.rmtree(store) # other processes may still be reading it
+        print(f"{rows.shape} descriptors in {path}, names in {path.with_suffix('.txt').name}")
         for _, reason in features.failed: print(f"left out: {reason}")
 
 # %% ../nbs/api/90_cli.ipynb #d14c368d

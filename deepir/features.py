@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .core import bar_options, pick_device, world
+from .core import bar_options, keep_memory, pick_device, world
 from .images import ImageError, imagenet, normalize, parse_transforms, to_pixels
 from .inference import for_inference
 from .pooling import pool_scales
@@ -187,6 +187,7 @@ def extract(
     "Describe every photo of a data set."
     if on_error not in ("raise", "skip"): raise ValueError(f"on_error is 'raise' or 'skip', not {on_error!r}")
     trfs, threads, device = [trfs] if isinstance(trfs, str) else list(trfs), min(8, os.cpu_count() or 1) if threads is None else threads, pick_device(device)
+    if device.type == "cpu": keep_memory()
     rank, n = world() if store is not None else (0, 1)
     shards = [(s, start, min(start + shard, len(dataset))) for s, start in enumerate(range(0, len(dataset), shard))]
     kept = None if store is None else Store(store, made_by(net, trfs, pooling, gemp, precision), shard, dtype)

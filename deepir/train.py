@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from .checkpoints import save_model
-from .core import atomic_path, bar_options, pick_device, unknown_name, world
+from .core import atomic_path, bar_options, keep_memory, pick_device, unknown_name, world
 from .datasets import Subset, load_dataset
 from .eval import evaluate
 from .features import extract
@@ -229,6 +229,7 @@ class Training:
     def __init__(self, net, dataset, config:TrainConfig, checkpoint=None, device="auto", threads=None):
         self.net, self.dataset, self.config, self.checkpoint, self.device = net, load_dataset(dataset), config, checkpoint, pick_device(device)
         self.threads = min(8, os.cpu_count() or 1) if threads is None else threads; join_world(self.device)
+        if self.device.type == "cpu": keep_memory()
         if not self.dataset.labels: raise ValueError(f"{self.dataset.name} has no labels: training needs to know which photos show the same landmark")
         self.loss_fn, self.by_triplets = batch_loss(config.loss, config.loss_options)
         self.groups, self.photos = by_landmark(self.dataset.labels), TrainingPhotos(self.dataset, config.trfs, net.preprocess, config.seed)
