@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .core import bar_options, keep_memory, pick_device, world
+from .core import bar_options, keep_memory, pick_device, unknown_name, world
 from .images import ImageError, imagenet, normalize, parse_transforms, to_pixels
-from .inference import for_inference
+from .inference import for_inference, precisions
 from .pooling import pool_scales
 from .store import Rows, Store, only_writer
 
@@ -85,8 +85,9 @@ def batches(
         return items, torch.stack(x)
     for item, x in photos:
         buckets[x.shape].append((item, x)); held += x.numel()
-        if len(buckets[x.shape]) < size_of(*x.shape[:2]) and held < hold: continue
-        items, batch = take(x.shape if held < hold else max(buckets, key=lambda s: len(buckets[s])*s[0]*s[1]))
+        full = len(buckets[x.shape]) == size_of(*x.shape[:2])
+        if not full and held < hold: continue
+        items, batch = take(x.shape if full else max(buckets, key=lambda s: len(buckets[s])*s[0]*s[1]))
         held -= batch.numel()
         yield items, batch
     for shape in list(buckets): yield take(shape)
@@ -114,7 +115,7 @@ def describe(
         try: return items, net(normalize(x.to(device), norm["mean"], norm["std"]))
         except RuntimeError as e:
             h, w = x.shape[1:3]
-            if min(h, w) >= 64: raise
+            if min(h, w) >= 64 or isinstance(e, torch.cuda.OutOfMemoryError): raise
             return items, [ImageError(f"too small for the network at {w}x{h} pixels: {e}")]*len(items)
     def collect(items, desc): return zip(items, desc if isinstance(desc, list) else desc.float().cpu())
     before = None
@@ -149,23 +150,24 @@ def describe_shard(
         else: out[i, s] = d
     idx = sorted({i for i, _ in out} - failed.keys())
     desc = pool_scales([torch.stack([out[i, s] for i in idx]) for s in range(scales)], pooling, gemp) if idx else None
+    if idx and not (fine := torch.isfinite(desc).all(1)).all(): raise ValueError(f"{keys[idx[int((~fine).nonzero()[0])]]}: its descriptor is not a number; is the network sound, and its precision enough?")
     return desc, [keys[i] for i in idx], [(keys[i], failed[i]) for i in sorted(failed)]
 
 # %% ../nbs/api/40_features.ipynb #c35524b0
 def fingerprint(
     net, # any module
 )->str: # of its weights and what it does to pixels first
-    "What tells one network from another."
-    digest = hashlib.sha256(repr((type(net).__name__, getattr(net, "preprocess", None))).encode())
+    "What tells one network from another: structure, preprocessing, weights."
+    digest = hashlib.sha256(repr((net, getattr(net, "norm_pooled", None), getattr(net, "preprocess", None))).encode())
     for name, t in sorted(net.state_dict().items()): digest.update(name.encode()); digest.update(t.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()[:16]
 
 def made_by(net, trfs="", pooling="gem", gemp=3., precision="float32", **_): # what must be equal for descriptors to be comparable
     return dict(network=fingerprint(net), trfs=[trfs] if isinstance(trfs, str) else list(trfs), pooling=pooling, gemp=gemp, precision=precision)
 
-def photos_of(dataset, start, stop): # what a shard is made of
+def photos_of(dataset, start, stop): # what a shard is made of: a key for each photo, or [key, box]
     boxes = getattr(dataset, "boxes", None)
-    return [[k, boxes[i]] if boxes and boxes[i] is not None else k for i, k in enumerate(dataset.keys[start:stop], start)]
+    return [k if boxes is None or boxes[i] is None else [k, [float(v) for v in boxes[i]]] for i, k in enumerate(dataset.keys[start:stop], start)]
 
 # %% ../nbs/api/40_features.ipynb #02a6f06c
 def extract(
@@ -186,22 +188,27 @@ def extract(
 )->Features: # descriptors in the order of the data set
     "Describe every photo of a data set."
     if on_error not in ("raise", "skip"): raise ValueError(f"on_error is 'raise' or 'skip', not {on_error!r}")
+    if precision not in precisions: raise unknown_name("precision", precision, precisions)
+    if not len(dataset): raise ValueError("a data set without photos")
     trfs, threads, device = [trfs] if isinstance(trfs, str) else list(trfs), min(8, os.cpu_count() or 1) if threads is None else threads, pick_device(device)
     if device.type == "cpu": keep_memory()
     rank, n = world() if store is not None else (0, 1)
     shards = [(s, start, min(start + shard, len(dataset))) for s, start in enumerate(range(0, len(dataset), shard))]
     kept = None if store is None else Store(store, made_by(net, trfs, pooling, gemp, precision), shard, dtype)
-    with only_writer(kept.folder, rank) if kept else nullcontext():
-        todo = [(s, a, b) for s, a, b in shards if s%n == rank and not (kept and kept.holds(s, photos_of(dataset, a, b)))]
-        fast, parts, ahead = for_inference(net, device, precision) if todo else None, [], max(32, 4*threads)
+    def whole(s, a, b, check=True): return kept and kept.holds(s, photos_of(dataset, a, b), check, complete=on_error == "raise")
+    todo, parts = [s for s in shards if s[0]%n == rank and not whole(*s)], []
+    if kept and kept.path(len(shards), ".json").exists(): raise ValueError(f"{store}: this store is of more photos than the data set's {len(dataset)}; choose another folder")
+    with only_writer(kept.folder, rank) if kept and todo else nullcontext():
+        if kept: kept.sweep(s for s, *_ in todo)
+        fast, ahead = for_inference(net, device, precision) if todo else None, max(32, 4*threads)
         loaded = read_ahead(photo_loader(dataset, trfs), [i for _, a, b in todo for i in range(a, b)], threads, ahead)
         bar = tqdm(loaded, "describing", len(dataset)//n, initial=len(dataset)//n - sum(b - a for _, a, b in todo), **bar_options(progress and rank == 0))
         with torch.inference_mode():
             for (s, a, b), (_, part) in zip(todo, itertools.groupby(bar, lambda item: item[0]//shard)):
                 parts.append(describe_shard(fast, part, dataset.keys, len(trfs), pooling, gemp, on_error, batch_size=batch_size, device=device, norm=getattr(net, "preprocess", imagenet)))
                 if kept: kept.write(s, photos_of(dataset, a, b), *parts.pop())
-        while kept and kept.shards() < len(shards): time.sleep(.2) # the other processes'
-    if kept: return Features(*kept.read(check=False))
-    keys, failed = ([x for part in parts for x in part[i]] for i in (1, 2))
+    others = [s for s in shards if kept and s[0]%n != rank]
+    while others := [s for s in others if not whole(*s, check=False)]: time.sleep(.2)
+    desc, keys, failed = kept.read(check=False) if kept else (None, *([x for part in parts for x in part[i]] for i in (1, 2)))
     if not keys: raise ImageError(f"none of {len(dataset)} photos could be read; the first: {failed[0][1]}")
-    return Features(torch.cat([desc for desc, *_ in parts if desc is not None]), keys, failed)
+    return Features(desc if kept else torch.cat([desc for desc, *_ in parts if desc is not None]), keys, failed)

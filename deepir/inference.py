@@ -25,8 +25,8 @@ def same_function(
     "Whether two modules give the same maps."
     for size in ((64, 96), (96, 72)):
         x = torch.linspace(-2, 2, 3*size[0]*size[1]).view(1, 3, *size).to(next(a.parameters()))
-        with torch.no_grad(): pairs = zip(*(y if isinstance(y, tuple) else (y,) for y in (a(x), b(x))))
-        if not all(p.shape == q.shape and torch.allclose(p, q, atol=tol*float(p.abs().max())) for p, q in pairs): return False
+        with torch.no_grad(): ya, yb = (y if isinstance(y, tuple) else (y,) for y in (a(x), b(x)))
+        if len(ya) != len(yb) or not all(p.shape == q.shape and torch.allclose(p, q, atol=tol*float(p.abs().max())) for p, q in zip(ya, yb)): return False
     return True
 
 # %% ../nbs/api/17_inference.ipynb #d1ce17bd
@@ -42,8 +42,8 @@ class JoinedConv(nn.Module):
     def forward(self, x, other=None):
         c, run = self.conv, torch.ops.mkldnn._convolution_pointwise
         shape = [*c.padding], [*c.stride], [*c.dilation], c.groups
-        if other is None: return run(x, c.weight, c.bias, *shape, *self.activation, "")
-        return run.binary(x, other, c.weight, c.bias, *shape, "add", 1., *self.activation, "")
+        if other is None: return run(x, c.weight, c.bias, *shape, *self.activation, "") # name, constants and variant of the activation
+        return run.binary(x, other, c.weight, c.bias, *shape, "add", 1., *self.activation, "") # the sum, one times `other`, comes before it
 
 # %% ../nbs/api/17_inference.ipynb #21881d75
 def join_passes(
@@ -77,7 +77,7 @@ class InPrecision(nn.Module):
         dtype:torch.dtype, # of its inside
     ): super().__init__(); self.module, self.dtype = module.to(dtype), dtype
     def forward(self, x):
-        y = self.module.forward(x.to(self.dtype)) # calling a graph would print its code at every error
+        y = self.module.forward(x.to(self.dtype)) # not `self.module(...)`, see above
         return tuple(m.to(x.dtype) for m in y) if isinstance(y, tuple) else y.to(x.dtype)
 
 def faster_form(

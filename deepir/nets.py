@@ -110,6 +110,7 @@ class CenterBias(nn.Module):
     def __init__(self,
         b:float, # weight added in the middle, > 0
     ): super().__init__(); self.b = b
+    def extra_repr(self): return f"b={self.b:g}"
     def forward(self, x):
         grid = F.pad(torch.full((1, 1, 2, 2), self.b, dtype=x.dtype, device=x.device), (1, 1, 1, 1))
         return x*(1 + F.interpolate(grid, size=x.shape[-2:], mode="bilinear", align_corners=True))

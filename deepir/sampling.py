@@ -62,6 +62,7 @@ def mine_triplets(
     negatives:int=1, # for each anchor
     one_per_landmark:bool=True, # an anchor's negatives are of different landmarks
     seed:int=0,
+    among:int=0, # the hardest of so many photos by chance, anew for each anchor; of all when 0
 )->np.ndarray: # (n, 3): anchor, positive, negative
     "Triplets with random positives and the hardest negatives."
     rng, labels, groups = np.random.default_rng(seed), np.asarray(labels), by_landmark(list(labels))
@@ -70,7 +71,9 @@ def mine_triplets(
         a = next(anchors)
         others = groups[labels[a]]
         positive = rng.choice(others[others != a])
-        order = (desc @ desc[a]).argsort(descending=True, stable=True).cpu().numpy()
+        seen = np.sort(rng.permutation(len(labels))[:among]) if among else np.arange(len(labels))
+        scores = desc[seen] @ desc[a] if among else desc @ desc[a]
+        order = seen[scores.argsort(descending=True, stable=True).cpu().numpy()]
         order = order[labels[order] != labels[a]]
         if one_per_landmark: order = order[np.sort(np.unique(labels[order], return_index=True)[1])]
         triplets += [(a, positive, b) for b in order[:negatives]]

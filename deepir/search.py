@@ -29,12 +29,17 @@ def stable_topk(
 def above(
     scores:Tensor, # (Q, N)
     threshold:Tensor, # (Q,)
+    k:int|None=None, # no more than the k best of a row are wanted
 )->tuple: # (rows, columns, values) of the scores above their row's threshold, row by row
     "The few scores that exceed a threshold."
-    hits = scores > threshold[:, None]
-    if hits.shape[1]%8: rows, cols = hits.nonzero(as_tuple=True)
-    else: # eight bytes of truth at a time
+    hits = (scores > threshold[:, None]).contiguous()
+    if hits.shape[1]%8 or not hits.numel(): rows, cols = hits.nonzero(as_tuple=True)
+    else: # eight truth values, a byte each, are read as one integer, which nearly always is 0
         rows, words = hits.view(torch.int64).nonzero(as_tuple=True)
+        if k and len(rows) > hits.numel()//64: # not few at all: a database in a bad order
+            values, cols = stable_topk(scores, min(k, scores.shape[1]))
+            true = values > threshold[:, None]
+            return true.nonzero(as_tuple=True)[0], cols[true], values[true]
         cols = (8*words[:, None] + torch.arange(8, device=words.device)).flatten()
         rows = rows.repeat_interleave(8)
         true = hits[rows, cols]
@@ -52,7 +57,7 @@ def compete(
     order = rows.argsort(stable=True)
     rows, idx, new = rows[order], idx[order], new[order]
     counts = rows.bincount(minlength=len(values))
-    column = values.shape[1] + torch.arange(len(rows), device=rows.device) - (counts.cumsum(0) - counts)[rows]
+    column = values.shape[1] + torch.arange(len(rows), device=rows.device) - (counts.cumsum(0) - counts)[rows] # the first find of a row comes right after its best
     wide = (len(values), values.shape[1] + int(counts.max()))
     all_values, all_indices = values.new_full(wide, -torch.inf), indices.new_zeros(wide)
     all_values[:, :values.shape[1]], all_indices[:, :values.shape[1]] = values, indices
@@ -82,7 +87,7 @@ def _search(queries, db, k, tile):
     for start, part in tiles(db, tile, "database"):
         scores = torch.mm(queries, part.to(queries.device).T, out=memory[:len(queries)*len(part)].view(len(queries), len(part)))
         if values is None: values, indices = stable_topk(scores, k); continue
-        rows, cols, new = above(scores, values[:, -1])
+        rows, cols, new = above(scores, values[:, -1], k)
         if len(rows): found.append((rows, cols + start, new))
         if sum(len(rows) for rows, *_ in found) > values.numel()//2: (values, indices), found = compete(values, indices, found), []
     return compete(values, indices, found) if found else (values, indices)
@@ -101,14 +106,15 @@ def places(
     if len(given) != len(queries): raise ValueError(f"given: {len(given)} lists for {len(queries)} queries")
     given = [torch.as_tensor(np.asarray(g, np.int64)) for g in given]
     for q, g in enumerate(given):
-        if len(g) and not 0 <= g.min() <= g.max() < len(db): raise ValueError(f"given: query {q} names photo {int(g.max())} of {len(db)}")
+        if len(g) and not 0 <= g.min() <= g.max() < len(db): raise ValueError(f"given: query {q} names photo {int(g.min() if g.min() < 0 else g.max())} of {len(db)}")
     out = []
     for start in range(0, len(queries), block): out += _places(queries[start:start + block], db, given[start:start + block], tile)
     return out
 
 # %% ../nbs/api/50_search.ipynb #717a341f
 def _places(queries, db, given, tile):
-    n, device = max(map(len, given), default=0), queries.device
+    n, device = max(map(len, given)), queries.device
+    if n == 0: return [np.empty(0, np.int64) for _ in given]
     rows = torch.cat([torch.full_like(g, q) for q, g in enumerate(given)]).to(device)
     items, by_item = torch.cat(given).to(device).sort(stable=True)
     rows, mine = rows[by_item], torch.empty(len(items), device=device)
@@ -130,8 +136,9 @@ def _places(queries, db, given, tile):
         scores[at_here] = mine[here]
         level = torch.searchsorted(levels, scores) # how many given photos each photo is better than
         beaten.scatter_add_(1, level, torch.ones((), dtype=torch.int64, device=device).expand_as(level))
-        q, j = (scores == levels.gather(1, level.clamp(max=n - 1))).nonzero(as_tuple=True) if n else (rows[:0], rows[:0])
-        ties.index_put_((q,), ((levels[q] == scores[q, j][:, None]) & (which[q] > (j + start)[:, None])).long(), accumulate=True)
+        equal = (scores == levels.gather(1, level.clamp(max=n - 1))).nonzero()
+        for q, j in (part.unbind(1) for part in equal.split(2**20//n + 1)): # with the photo itself; more only where photos are alike
+            ties.index_put_((q,), ((levels[q] == scores[q, j][:, None]) & (which[q] > (j + start)[:, None])).long(), accumulate=True)
     place = beaten.flip(1).cumsum(1).flip(1)[:, 1:] + ties
     order = torch.empty_like(items); order[by_item[by_score]] = place[at]
     return [p.cpu().numpy() for p in order.split([len(g) for g in given])]

@@ -36,11 +36,12 @@ class NpyFile:
     def __init__(self, path):
         m = np.load(path, mmap_mode="r")
         self.path, self.offset, self.dtype, self.shape = str(path), m.offset, m.dtype, m.shape
-        if m.ndim != 2: raise ValueError(f"{path}: expected a matrix (N, D), got shape {m.shape}")
+        if m.ndim != 2 or not m.flags.c_contiguous: raise ValueError(f"{path}: expected a matrix (N, D), row after row, got shape {m.shape}{'' if m.ndim != 2 else ', column after column'}")
     def __len__(self): return self.shape[0]
     def __getitem__(self, idx)->Tensor: # a slice, or an array of row numbers; float32
         if not isinstance(idx, slice): return torch.from_numpy(np.load(self.path, mmap_mode="r")[idx].astype(np.float32))
         (start, stop, _), dim = idx.indices(len(self)), self.shape[1]
+        stop = max(start, stop)
         x = np.fromfile(self.path, self.dtype, (stop - start)*dim, offset=self.offset + start*dim*self.dtype.itemsize)
         if len(x) < (stop - start)*dim: raise OSError(f"{self.path}: cut short; make it again")
         return torch.from_numpy(x.reshape(-1, dim).astype(np.float32, copy=False))
@@ -53,7 +54,7 @@ class Rows:
         then:tuple=(), # functions (n, D) -> (n, V) that what is read passes through
     ):
         parts = [NpyFile(p) if isinstance(p, (str, Path)) else p for p in (parts if isinstance(parts, (list, tuple)) else [parts])]
-        self.parts, self.then = [p for p in parts if len(p)], tuple(then)
+        self.parts, self.then = [p for p in parts if len(p)] or parts[:1], tuple(then)
         widths = sorted({p.shape[1] for p in self.parts})
         if len(widths) != 1: raise ValueError(f"expected matrices of one width, got widths {widths}")
         self.dim, self.ends = widths[0], np.cumsum([len(p) for p in self.parts])
@@ -62,7 +63,7 @@ class Rows:
     def map(self, fn)->"Rows": return Rows(self.parts, (*self.then, fn)) # what is read then passes through `fn` too
     def through(self, x):
         for fn in self.then: x = fn(x)
-        return x
+        return x.float()
 
     @property
     def shape(self)->tuple: return len(self), self.through(torch.zeros(1, self.dim)).shape[1]
@@ -70,15 +71,17 @@ class Rows:
     def __getitem__(self, idx)->Tensor: # a slice of step 1, or a tensor or array of row numbers of any shape
         if isinstance(idx, slice):
             start, stop, step = idx.indices(len(self))
-            if step != 1: raise ValueError(f"rows are read by slices of step 1, not {step}")
+            if step != 1: raise IndexError(f"rows are read by slices of step 1, not {step}")
             starts = self.ends - [len(p) for p in self.parts]
             read = [p[max(start - a, 0):stop - a] for p, a, b in zip(self.parts, starts, self.ends) if a < stop and b > start]
             return self.through(torch.cat(read) if len(read) != 1 else read[0]) if read else torch.empty(0, self.shape[1])
-        idx = torch.as_tensor(idx)
-        rows = idx.flatten().numpy()
+        idx = torch.as_tensor(idx).cpu()
+        rows = idx.flatten().numpy().astype(np.int64)
+        if idx.dtype == torch.bool or len(rows) and not 0 <= rows.min() <= rows.max() < len(self): raise IndexError(f"rows are read by numbers from 0 to {len(self) - 1}")
         out, which = torch.empty(len(rows), self.dim), np.searchsorted(self.ends, rows, side="right")
-        for f in np.unique(which): out[which == f] = self.parts[f][rows[which == f] - self.ends[f] + len(self.parts[f])]
-        return self.through(out).view(*idx.shape, -1)
+        for f in np.unique(which): out[which == f] = self.parts[f][rows[which == f] - self.ends[f] + len(self.parts[f])].float()
+        out = self.through(out)
+        return out.view(*idx.shape, out.shape[1])
 
     def __array__(self, dtype=None, copy=None): return self[:].numpy().astype(dtype or np.float32, copy=False)
 
@@ -107,14 +110,15 @@ class Store:
         folder, # made if missing
         made_by:dict|None=None, # plain data: what must be equal for descriptors to be comparable; None opens a store that is there
         size:int=1024, # photos in a shard
-        dtype:str="float32", # or "float16", half as large
+        dtype:str="float32", # or "float16", half as large; lengths are then 1 to about 2e-4
     ):
+        if dtype not in ("float32", "float16"): raise ValueError(f"dtype of a store is 'float32' or 'float16', not {dtype!r}")
         self.folder, header = Path(folder), Path(folder)/"store.json"
         mine = None if made_by is None else json.loads(json.dumps(dict(format="deepir store 1", shard=size, dtype=dtype, made_by=made_by)))
         if not header.exists():
             if mine is None: raise FileNotFoundError(f"{folder}: no store of descriptors here")
             with writing(header) as tmp: tmp.write_text(json.dumps(mine, indent=1))
-        self.header = json.loads(header.read_text())
+        self.header = _read_json(header)
         if mine is not None and mine != self.header:
             a, b = ({**{k: v for k, v in h.items() if k != "made_by"}, **h["made_by"]} for h in (self.header, mine))
             different = [f"{k} {a.get(k)!r} there, {b.get(k)!r} now" for k in {**a, **b} if a.get(k) != b.get(k)]
@@ -138,22 +142,27 @@ class Store:
     def info(self, shard:int, check:bool=True)->dict|None: # None where the shard is not there
         "What a shard holds, checked against its sum."
         if not self.path(shard, ".json").exists(): return None
-        info = json.loads(self.path(shard, ".json").read_text())
-        path = self.path(shard, ".npy")
+        info, path = _read_json(self.path(shard, ".json")), self.path(shard, ".npy")
         if not path.exists() or check and _crc32(path) != info["crc32"]: raise ValueError(f"{path}: damaged; delete it and its .json, and describe the photos again: only this shard will be made anew")
         return info
 
     def holds(self,
         shard:int, # its number
         photos:list, # what it should be made of
+        check:bool=True, # its sum
+        complete:bool=False, # without photos that could not be read
     )->bool: # False where it is not there, damaged (with a warning), or has fewer photos so far
         "Whether a shard is whole; an error where it is of other photos."
-        try: info = self.info(shard)
+        try: info = self.info(shard, check)
         except ValueError as e: warnings.warn(f"{e} (now)"); return False
-        if info is None: return False
-        other = next(((a, b) for a, b in zip(info["photos"], json.loads(json.dumps(photos))) if a != b), None)
+        if info is None or complete and info["failed"]: return False
+        other = next(((a, b) for a, b in zip(info["photos"], photos) if a != b), None)
         if other or len(info["photos"]) > len(photos): raise ValueError(f"{self.path(shard, '')}: this store is of other photos: {'it has %r where the data set has %r' % other if other else 'it has more of them'}; choose another folder")
         return len(info["photos"]) == len(photos)
+
+    def sweep(self, shards): # away with what a killed process left of these
+        for s in shards:
+            for p in self.folder.glob(f".{s:05}.*"): p.unlink(missing_ok=True)
 
     def shards(self)->int: # from the first on, without a gap
         "How many shards are there."
@@ -165,7 +174,14 @@ class Store:
         "All descriptors, from disk, with the keys of their photos and what could not be read."
         infos = [self.info(s, check) for s in range(self.shards())]
         if not infos: raise ValueError(f"{self.folder}: nothing in this store yet")
-        return Rows([self.path(s, ".npy") for s in range(len(infos))]), [k for i in infos for k in i["keys"]], [tuple(f) for i in infos for f in i["failed"]]
+        parts = [NpyFile(self.path(s, ".npy")) for s in range(len(infos))]
+        for part, info in zip(parts, infos):
+            if len(part) != len(info["keys"]): raise ValueError(f"{part.path}: damaged, or being written: it has {len(part)} rows for {len(info['keys'])} photos")
+        return Rows(parts), [k for i in infos for k in i["keys"]], [tuple(f) for i in infos for f in i["failed"]]
+
+def _read_json(path):
+    try: return json.loads(path.read_text())
+    except ValueError as e: raise ValueError(f"{path}: damaged ({e}); delete it, and describe the photos again") from e
 
 def _crc32(path):
     total = 0

@@ -133,6 +133,7 @@ class TrainConfig:
     mine_from: int = 2000 # photos that are described for it
     negatives: int = 1 # of each anchor
     one_per_landmark: bool = True # see `mine_triplets`
+    among: int = 0 # negatives are the hardest of so many photos, of all when 0: see `mine_triplets`
     seed: int = 0
 
 # %% ../nbs/api/70_train.ipynb #a9971a63
@@ -189,7 +190,7 @@ def mine(
     sample = Subset(dataset, np.sort(idx))
     features = extract(sample, net, on_error="skip", **kwargs)
     labels, at = dict(zip(sample.keys, sample.labels)), {k: i for i, k in enumerate(dataset.keys)}
-    triplets = mine_triplets(features.desc, [labels[k] for k in features.keys], c.mine_every*(c.p*c.k//3), c.negatives, c.one_per_landmark, c.seed + step)
+    triplets = mine_triplets(features.desc, [labels[k] for k in features.keys], c.mine_every*(c.p*c.k//3), c.negatives, c.one_per_landmark, c.seed + step, c.among)
     return torch.from_numpy(np.array([at[k] for k in features.keys])[triplets])
 
 # %% ../nbs/api/70_train.ipynb #5b028946
