@@ -4,7 +4,7 @@
 
 Each run is started with the same command; the first ones are killed after a random time, the last one ends. Printed: how many photos were
 described in all against how many there are (the work that was lost), and whether the folder is the same byte for byte.
-With --processes 2 the command is `torchrun`, and its whole process group is killed.
+With --processes 2 the command is `torchrun`, and all of its processes are killed.
 """
 import argparse, os, random, signal, subprocess, sys, tempfile, time
 from pathlib import Path
@@ -33,6 +33,14 @@ def command(script, photos, store, log, processes):
 def start(*args): return subprocess.Popen(command(*args), start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
+def kill_all(script):
+    "Every process that runs the script: torchrun starts its workers in sessions of their own."
+    for p in Path('/proc').glob('[0-9]*/cmdline'):
+        try:
+            if script.encode() in p.read_bytes().split(b'\0'): os.kill(int(p.parent.name), signal.SIGKILL)
+        except (OSError, ProcessLookupError): pass  # it is gone already
+
+
 def read_so_far(log): return Path(log).stat().st_size if Path(log).exists() else 0
 
 
@@ -55,7 +63,7 @@ def main():
             target = read() + random.randint(1, max(1, n//args.kills))
             process = start(script, args.photos, f'{d}/killed', f'{d}/killed.log', args.processes)
             while process.poll() is None and read() < target: time.sleep(.002)
-            if process.poll() is None: os.killpg(process.pid, signal.SIGKILL)
+            kill_all(script)
             process.wait()
         assert start(script, args.photos, f'{d}/killed', f'{d}/killed.log', args.processes).wait() == 0
         again = read() - n
