@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['relevant_ranks', 'average_precision', 'precision_at', 'recall_at', 'Report', 'evaluate_descriptors', 'save_features',
-           'load_features', 'find_whitening', 'postprocess', 'describe_both', 'without', 'find_distractors', 'evaluate']
+           'load_features', 'find_whitening', 'postprocess', 'describe_both', 'check_neighbours', 'without',
+           'find_distractors', 'evaluate']
 
 # %% ../nbs/api/60_eval.ipynb #3222db09
 import json
@@ -185,6 +186,10 @@ def describe_both(
     db = extract(dataset, net, **kwargs)
     return db, extract(dataset.queries, net, **kwargs) if dataset.queries is not dataset else db
 
+def check_neighbours(dataset, **wishes): # name -> (k, alpha) or None
+    for name, k in wishes.items():
+        if k and not 0 <= k[0] <= len(dataset) - (name == "adba"): raise ValueError(f"{name}={k}: k is larger than the database of {len(dataset)} photos allows")
+
 def without(
     dataset:Dataset,
     lost:tuple, # keys of database photos and of queries to leave out
@@ -236,13 +241,11 @@ def evaluate(
 )->Report:
     "From photos to mAP."
     config = {k: v if isinstance(v, (int, float, list, tuple, type(None))) else str(v) for k, v in locals().items()}
-    dataset, failed = load_dataset(dataset), []
+    dataset, net, failed = load_dataset(dataset), load_model(model) if isinstance(model, (str, Path)) else model, []
     dataset.check_truth()
-    net = load_model(model) if isinstance(model, (str, Path)) else model
     own = dataset.queries is not dataset
     if whiten is not None: whiten = find_whitening(whiten, net) # what cannot work is said before hours of describing
-    for name, k in dict(aqe=aqe, adba=adba).items():
-        if k and not 0 <= k[0] <= len(dataset) - (name == "adba"): raise ValueError(f"{name}={k}: k is larger than the database of {len(dataset)} photos allows")
+    check_neighbours(dataset, aqe=aqe, adba=adba)
     how = dict(trfs=trfs, pooling=pooling, gemp=gemp, batch_size=batch_size, threads=threads, device=device, on_error=on_error, progress=progress, precision=precision)
     others = None if distractors is None else find_distractors(distractors, net, how, save_feats and Path(save_feats)/"distractors")
     if load_feats: db, queries, lost = load_features(load_feats, own)
@@ -250,8 +253,7 @@ def evaluate(
         x, y = describe_both(dataset, net, **how)
         db, queries, failed, lost = x.desc, y.desc, x.failed + y.failed*own, ([k for k, _ in x.failed], [k for k, _ in y.failed])
     if save_feats: save_features(save_feats, db, queries if own else None, lost)
-    dataset = without(dataset, lost)
     queries, db = postprocess(queries, db if others is None else Rows([db, others]), whiten, whitenp, whitenv, whitenm, aqe, adba)
-    report = evaluate_descriptors(dataset, queries, db, ap, config, 0 if others is None else len(others))
+    report = evaluate_descriptors(without(dataset, lost), queries, db, ap, config, 0 if others is None else len(others))
     report.failed = failed
     return report

@@ -162,6 +162,11 @@ def fingerprint(
     for name, t in sorted(net.state_dict().items()): digest.update(name.encode()); digest.update(t.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()[:16]
 
+def _check_wishes(dataset, on_error, precision):
+    if on_error not in ("raise", "skip"): raise ValueError(f"on_error is 'raise' or 'skip', not {on_error!r}")
+    if precision not in precisions: raise unknown_name("precision", precision, precisions)
+    if not len(dataset): raise ValueError("a data set without photos")
+
 def made_by(net, trfs="", pooling="gem", gemp=3., precision="float32", **_): # what must be equal for descriptors to be comparable
     return dict(network=fingerprint(net), trfs=[trfs] if isinstance(trfs, str) else list(trfs), pooling=pooling, gemp=gemp, precision=precision)
 
@@ -187,9 +192,7 @@ def extract(
     dtype:str="float32", # of the store: or "float16"
 )->Features: # descriptors in the order of the data set
     "Describe every photo of a data set."
-    if on_error not in ("raise", "skip"): raise ValueError(f"on_error is 'raise' or 'skip', not {on_error!r}")
-    if precision not in precisions: raise unknown_name("precision", precision, precisions)
-    if not len(dataset): raise ValueError("a data set without photos")
+    _check_wishes(dataset, on_error, precision)
     trfs, threads, device = [trfs] if isinstance(trfs, str) else list(trfs), min(8, os.cpu_count() or 1) if threads is None else threads, pick_device(device)
     if device.type == "cpu": keep_memory()
     rank, n = world() if store is not None else (0, 1)

@@ -219,8 +219,7 @@ def train_step(
     def finite(desc): return loss_fn(desc) if torch.isfinite(desc).all() else desc.sum()*float("nan")
     loss = staged_backward(net, chunks, finite, gather, forward)
     sum_gradients(net)
-    length = nn.utils.clip_grad_norm_(net.parameters(), c.clip or float("inf"))
-    if not torch.isfinite(loss + length): return float("nan")
+    if not torch.isfinite(loss + nn.utils.clip_grad_norm_(net.parameters(), c.clip or float("inf"))): return float("nan")
     optimizer.step()
     return loss.item()
 
@@ -229,8 +228,7 @@ class Training:
     "The state of a training, made anew or read from where it stopped."
     def __init__(self, net, dataset, config:TrainConfig, checkpoint=None, device="auto", threads=None):
         self.net, self.dataset, self.config, self.checkpoint, self.device = net, load_dataset(dataset), config, checkpoint, pick_device(device)
-        self.threads = min(8, os.cpu_count() or 1) if threads is None else threads; join_world(self.device)
-        if self.device.type == "cpu": keep_memory()
+        self.threads = min(8, os.cpu_count() or 1) if threads is None else threads; join_world(self.device); self.device.type == "cpu" and keep_memory()
         if not self.dataset.labels: raise ValueError(f"{self.dataset.name} has no labels: training needs to know which photos show the same landmark")
         self.loss_fn, self.by_triplets = batch_loss(config.loss, config.loss_options)
         self.groups, self.photos = by_landmark(self.dataset.labels), TrainingPhotos(self.dataset, config.trfs, net.preprocess, config.seed)
@@ -238,8 +236,8 @@ class Training:
         same_start(net.to(self.device, memory_format=torch.channels_last).train()) # the order in memory that convolutions like best
         if config.freeze_bn: freeze_batch_norm(net)
         self.step, self.triplets, self.history, self.optimizer = 0, None, History(), make_optimizer(net, config)
-        photos = hashlib.sha256(repr([*zip(self.dataset.keys, self.dataset.labels)]).encode())
-        self.what = {**vars(config), "loss": str(config.loss), **net.meta, "photos": photos.hexdigest(), "processes": world()[1]}
+        photos = hashlib.sha256(repr([*zip(self.dataset.keys, self.dataset.labels)]).encode()).hexdigest()
+        self.what = {**vars(config), "loss": str(config.loss), **net.meta, "photos": photos, "processes": world()[1]}
         if checkpoint and Path(f"{checkpoint}.state").exists(): self.resume()
 
     def save(self):
