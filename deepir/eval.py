@@ -9,7 +9,7 @@ __all__ = ['relevant_ranks', 'average_precision', 'precision_at', 'recall_at', '
 
 # %% ../nbs/api/60_eval.ipynb #3222db09
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -254,6 +254,4 @@ def evaluate(
         db, queries, failed, lost = x.desc, y.desc, x.failed + y.failed*own, ([k for k, _ in x.failed], [k for k, _ in y.failed])
     if save_feats: save_features(save_feats, db, queries if own else None, lost)
     queries, db = postprocess(queries, db if others is None else Rows([db, others]), whiten, whitenp, whitenv, whitenm, aqe, adba)
-    report = evaluate_descriptors(without(dataset, lost), queries, db, ap, config, 0 if others is None else len(others))
-    report.failed = failed
-    return report
+    return replace(evaluate_descriptors(without(dataset, lost), queries, db, ap, config, 0 if others is None else len(others)), failed=failed)
