@@ -6,7 +6,7 @@
 __all__ = ['writing', 'NpyFile', 'Rows', 'only_writer', 'same_header', 'Shards', 'Store']
 
 # %% ../nbs/api/38_store.ipynb #c46d0410
-import json, os, warnings, zlib
+import json, warnings, zlib
 from contextlib import contextmanager
 from pathlib import Path
 
