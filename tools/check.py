@@ -40,8 +40,12 @@ def notebook_problems(path, cells):
         if re.search(r'^#\|\s*export', source, re.M):
             n = sum(bool(line.strip()) and not line.startswith('#|') for line in source.splitlines())
             if n > MAX_CELL_LINES: yield f'cell {i} exports {n} lines, more than {MAX_CELL_LINES}'
-        found = re.search(r'(?<![\w/])/(?:home|root|tmp|usr|opt|mnt|Users)/[^\s"\\]*|\S*/site-packages/\S*', json.dumps(cell.get('outputs', [])))
+        found = re.search(r'(?<![\w/])/(?:home|root|tmp|usr|opt|mnt|Users)/[^\s"\\]*|\S*/site-packages/\S*', _text_of(cell.get('outputs', [])))
         if found: yield f'cell {i} has a path of this machine in its output: {found[0]}'
+
+def _text_of(outputs):
+    "What outputs say, without their pictures."
+    return json.dumps([o.get('text') or {k: v for k, v in o.get('data', {}).items() if not k.startswith('image/')} for o in outputs])
 
 def imported(tree):
     "The modules of deepir that a module imports: (name, is it a star import), also inside functions."
