@@ -3,7 +3,7 @@
     python benchmarks/toy.py [--seeds 0 1 2] [--losses triplet ap] [--json nbs/fixtures/toy_training.json]
 
 Everything else is the default of `deepir_train`, but for the triplets' rate (1e-3) and their negatives (the hardest among 16 photos by chance):
-with the defaults, made for networks that know something already, they end near the untrained network. Printed: mAP on the test landmarks, plain, whitened by the train landmarks, and with query
+with the defaults, made for networks that know something already, seed 0 ended at 8.6 medium mAP. Printed: mAP on the test landmarks, plain, whitened by the train landmarks, and with query
 expansion on top, mean and spread over seeds; the untrained network first. About five minutes a training on two cores.
 """
 import argparse, json, statistics

@@ -21,7 +21,7 @@ from .datasets import Dataset, Subset, load_dataset
 from .expand import adba as augment_database, aqe as expand_queries
 from .features import extract, made_by
 from .search import places, search
-from .store import Rows, Store
+from .store import Rows, Store, same_header
 from .whiten import Whitening
 
 # %% ../nbs/api/60_eval.ipynb #f4dc3ac1
@@ -211,7 +211,7 @@ def find_distractors(
     if str(distractors).endswith(".npy"): return Rows(distractors)
     if not isinstance(distractors, Dataset) and (Path(distractors)/"store.json").exists():
         store = Store(distractors)
-        if net is not None: Store(distractors, made_by(net, **how), store.header["shard"], store.header["dtype"]) # complains where it is of others
+        if net is not None: same_header(distractors, made_by(net, **how), store.header["shard"], store.header["dtype"])
         return store.read(check=False)[0]
     return Rows(extract(load_dataset(distractors), net, **how, store=keep).desc)
 

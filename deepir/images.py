@@ -148,8 +148,7 @@ def normalize(
     std=imagenet["std"], # of each channel
 )->torch.Tensor: # (B, 3, H, W) float32, channels last in memory
     "Bytes as what a network expects."
-    mean, std = (torch.tensor(t, device=pixels.device)[:, None, None] for t in (mean, std))
-    return pixels.permute(0, 3, 1, 2).float().div_(255).sub_(mean).div_(std)
+    return tvt.functional.normalize(pixels.permute(0, 3, 1, 2).float().div_(255), mean, std, inplace=True)
 
 def to_tensor(
     img:Image.Image, # an RGB photo

@@ -47,6 +47,10 @@ def above(
     return rows, cols, scores[rows, cols]
 
 # %% ../nbs/api/50_search.ipynb #5901290e
+def _nth_of_row(rows): # sorted row numbers -> 0, 1, 2... within each row
+    counts = rows.bincount()
+    return torch.arange(len(rows), device=rows.device) - (counts.cumsum(0) - counts)[rows]
+
 def compete(
     values:Tensor, # (Q, k): the best so far
     indices:Tensor, # (Q, k): their places in the database
@@ -56,9 +60,8 @@ def compete(
     rows, idx, new = (torch.cat(x) for x in zip(*found))
     order = rows.argsort(stable=True)
     rows, idx, new = rows[order], idx[order], new[order]
-    counts = rows.bincount(minlength=len(values))
-    column = values.shape[1] + torch.arange(len(rows), device=rows.device) - (counts.cumsum(0) - counts)[rows] # the first find of a row comes right after its best
-    wide = (len(values), values.shape[1] + int(counts.max()))
+    column = values.shape[1] + _nth_of_row(rows) # the first find of a row comes right after its best
+    wide = (len(values), int(column.max()) + 1)
     all_values, all_indices = values.new_full(wide, -torch.inf), indices.new_zeros(wide)
     all_values[:, :values.shape[1]], all_indices[:, :values.shape[1]] = values, indices
     all_values[rows, column], all_indices[rows, column] = new, idx
@@ -82,10 +85,14 @@ def search(
     return tuple(map(torch.cat, zip(*parts))) if parts else (queries.new_empty(0, k), torch.empty(0, k, dtype=torch.int64))
 
 # %% ../nbs/api/50_search.ipynb #64b01656
-def _search(queries, db, k, tile):
-    values, found, memory = None, [], queries.new_empty(len(queries)*min(tile, len(db))) # one piece of memory for all products
+def _score_tiles(queries, db, tile): # yields (first row, scores (Q, n)) of each tile, all in one piece of memory
+    memory = queries.new_empty(len(queries)*min(tile, len(db)))
     for start, part in tiles(db, tile, "database"):
-        scores = torch.mm(queries, part.to(queries.device).T, out=memory[:len(queries)*len(part)].view(len(queries), len(part)))
+        yield start, torch.mm(queries, part.to(queries.device).T, out=memory[:len(queries)*len(part)].view(len(queries), len(part)))
+
+def _search(queries, db, k, tile):
+    values, found = None, []
+    for start, scores in _score_tiles(queries, db, tile):
         if values is None: values, indices = stable_topk(scores, k); continue
         rows, cols, new = above(scores, values[:, -1], k)
         if len(rows): found.append((rows, cols + start, new))
@@ -118,22 +125,19 @@ def _places(queries, db, given, tile):
     rows = torch.cat([torch.full_like(g, q) for q, g in enumerate(given)]).to(device)
     items, by_item = torch.cat(given).to(device).sort(stable=True)
     rows, mine = rows[by_item], torch.empty(len(items), device=device)
-    memory = queries.new_empty(len(queries)*min(tile, len(db)))
-    def passes(): # the scores of each tile, and which given photos are in it; theirs are the same numbers in both passes
-        for start, part in tiles(db, tile, "database"):
-            scores = torch.mm(queries, part.to(device).T, out=memory[:len(queries)*len(part)].view(len(queries), len(part)))
-            a, b = torch.searchsorted(items, torch.tensor([start, start + len(part)], device=device)).tolist()
+    def passes(): # the scores of each tile, and which given photos are in it
+        for start, scores in _score_tiles(queries, db, tile):
+            a, b = torch.searchsorted(items, torch.tensor([start, start + scores.shape[1]], device=device)).tolist()
             yield start, scores, slice(a, b), (rows[a:b], items[a:b] - start)
     for start, scores, here, at in passes(): mine[here] = scores[at]
     # sort each query's given photos by score; a row is padded with infinity, which nothing exceeds
     by_score = mine.argsort(stable=True); by_score = by_score[rows[by_score].argsort(stable=True)]
-    counts = rows.bincount(minlength=len(queries))
-    at = rows[by_score], torch.arange(len(items), device=device) - (counts.cumsum(0) - counts)[rows[by_score]]
+    at = rows[by_score], _nth_of_row(rows[by_score])
     levels, which = torch.full((len(queries), n), torch.inf, device=device), torch.full((len(queries), n), -1, device=device)
     levels[at], which[at] = mine[by_score], items[by_score]
     beaten, ties = torch.zeros(len(queries), n + 1, dtype=torch.int64, device=device), torch.zeros_like(which)
     for start, scores, here, at_here in passes():
-        scores[at_here] = mine[here]
+        scores[at_here] = mine[here] # the very numbers of the first pass
         level = torch.searchsorted(levels, scores) # how many given photos each photo is better than
         beaten.scatter_add_(1, level, torch.ones((), dtype=torch.int64, device=device).expand_as(level))
         equal = (scores == levels.gather(1, level.clamp(max=n - 1))).nonzero()

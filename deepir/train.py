@@ -228,7 +228,8 @@ class Training:
     "The state of a training, made anew or read from where it stopped."
     def __init__(self, net, dataset, config:TrainConfig, checkpoint=None, device="auto", threads=None):
         self.net, self.dataset, self.config, self.checkpoint, self.device = net, load_dataset(dataset), config, checkpoint, pick_device(device)
-        self.threads = min(8, os.cpu_count() or 1) if threads is None else threads; join_world(self.device); self.device.type == "cpu" and keep_memory()
+        self.threads = min(8, os.cpu_count() or 1) if threads is None else threads; join_world(self.device)
+        if self.device.type == "cpu": keep_memory()
         if not self.dataset.labels: raise ValueError(f"{self.dataset.name} has no labels: training needs to know which photos show the same landmark")
         self.loss_fn, self.by_triplets = batch_loss(config.loss, config.loss_options)
         self.groups, self.photos = by_landmark(self.dataset.labels), TrainingPhotos(self.dataset, config.trfs, net.preprocess, config.seed)
