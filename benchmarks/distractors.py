@@ -5,7 +5,8 @@
 GND is a folder with the truth files of Oxford and Paris and their revisions. Descriptors are made from a seed: a query, what is relevant to it near
 by, everything else anywhere. With 20,000 distractors both ways run and every query's AP is compared; then the million, on disk as float16.
 """
-import argparse, resource, tempfile, time
+import argparse, tempfile, time
+from functools import partial
 from pathlib import Path
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from deepir.core import l2_normalize
 from deepir.datasets import ImageListRelevants
 from deepir.eval import average_precision, evaluate_descriptors, relevant_ranks
 from deepir.store import Rows
+from measure import measure
 
 TILE = 2**16
 
@@ -47,6 +49,14 @@ def by_sorting(ds, queries, db):
     return out
 
 
+def ready(ds, dim): return ds, *descriptors(ds, dim)
+
+
+def score(state, many):
+    ds, queries, db = state
+    return evaluate_descriptors(ds, queries, Rows([db, many]), distractors=len(many))
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('gnd')
@@ -56,14 +66,12 @@ def main():
     with tempfile.TemporaryDirectory() as d:
         few = write_distractors(f'{d}/few.npy', 20_000, args.dim)
         many = write_distractors(f'{d}/many.npy', args.distractors, args.dim)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         sets = [ImageListRelevants(Path(args.gnd)/f'gnd_{name}.pkl') for name in ('oxford5k', 'paris6k', 'roxford5k', 'rparis6k')]
         for ds in sets:
             queries, db = descriptors(ds, args.dim)
-            start = time.time()
-            report = evaluate_descriptors(ds, queries, Rows([db, many]), distractors=len(many))
-            peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)/1e3
-            print(f'{ds.name:10} alone {evaluate_descriptors(ds, queries, db)}\n{"":10} with {len(many)} distractors {report}: {time.time() - start:.1f} s, {peak:.0f} MB above what stood before', flush=True)
+            print(f'{ds.name:10} alone {evaluate_descriptors(ds, queries, db)}\n{"":10} with {len(many)} distractors {score((ds, queries, db), many)}', flush=True)
+            seconds, mb = measure(partial(ready, ds, args.dim), partial(score, many=many), 1)
+            print(f'{"":10} {seconds:.1f} s, {mb:.0f} MB above data set and queries; the scores alone would be {4*len(queries)*len(many)/1e6:.0f} MB, the database {2*args.dim*len(many)/1e6:.0f} MB on disk', flush=True)
         for ds in sets:
             queries, db = descriptors(ds, args.dim)
             both = Rows([db, few])
