@@ -135,6 +135,8 @@ class TrainConfig:
     one_per_landmark: bool = True # see `mine_triplets`
     among: int = 0 # negatives are the hardest of so many photos, of all when 0: see `mine_triplets`
     seed: int = 0
+    def __post_init__(self):
+        if self.precision not in ("float32", "bf16"): raise unknown_name("precision of a training", self.precision, ("float32", "bf16"))
 
 # %% ../nbs/api/70_train.ipynb #a9971a63
 def plan_step(
@@ -214,8 +216,7 @@ def train_step(
     torch.manual_seed(c.seed + step) # dropout is a function of the step
     for group in optimizer.param_groups: group["lr"] = group["top_lr"]*fall(step, c.steps, c.schedule, c.warmup)
     optimizer.zero_grad()
-    device = next(net.parameters()).device.type
-    def forward(): return torch.autocast(device, torch.bfloat16, enabled=c.precision == "bf16")
+    def forward(): return torch.autocast(next(net.parameters()).device.type, torch.bfloat16, enabled=c.precision == "bf16")
     def finite(desc): return loss_fn(desc) if torch.isfinite(desc).all() else desc.sum()*float("nan")
     loss = staged_backward(net, chunks, finite, gather, forward)
     sum_gradients(net)
@@ -283,8 +284,7 @@ def train(
     **options, # of `TrainConfig`
 )->History:
     "Train a network."
-    c = TrainConfig(**options)
-    t = Training(net, dataset, c, checkpoint, device, threads)
+    t = Training(net, dataset, c := TrainConfig(**options), checkpoint, device, threads)
     bar = tqdm(total=c.steps, initial=t.step, desc="training", **bar_options(progress and world()[0] == 0))
     while t.step < c.steps:
         for indices, sizes, chunks in t.coming_steps():
