@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['photo_suffixes', 'named', 'unlabelled', 'kinds', 'elsewhere', 'Dataset', 'read_lines', 'read_labels', 'ImageList',
-           'LabelledDataset', 'ImageListLabels', 'ImageListLabelsQ', 'ImageClusters', 'ImageFolder',
+           'LabelledDataset', 'ImageListLabels', 'ImageListLabelsQ', 'ImageClusters', 'photos_below', 'ImageFolder',
            'ImageListRelevants', 'named_dataset', 'load_dataset', 'Subset']
 
 # %% ../nbs/api/30_datasets.ipynb #48886a9a
@@ -141,6 +141,15 @@ class ImageClusters(LabelledDataset):
 # %% ../nbs/api/30_datasets.ipynb #5c26a6af
 photo_suffixes = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
 
+def photos_below(
+    folder, # at any depth; files and folders whose names begin with a dot are passed over
+)->list: # of keys: paths below it, with /
+    "The photos below a folder, sorted."
+    folder = Path(folder)
+    if not folder.is_dir(): raise FileNotFoundError(f"{folder}: no such folder")
+    found = (p.relative_to(folder) for p in folder.rglob("*") if p.suffix.lower() in photo_suffixes)
+    return sorted(p.as_posix() for p in found if not any(part.startswith(".") for part in p.parts))
+
 class ImageFolder(LabelledDataset):
     "All photos below a folder, sorted; labelled by the folder they lie in, where there are subfolders."
     def __init__(self,
@@ -148,9 +157,7 @@ class ImageFolder(LabelledDataset):
         name=None, # in reports
         ap:str="finite", # "finite" or "trapezoid"
     ):
-        root = Path(root)
-        if not root.is_dir(): raise FileNotFoundError(f"{root}: no such folder")
-        keys = sorted(p.relative_to(root).as_posix() for p in root.rglob("*") if p.suffix.lower() in photo_suffixes)
+        root, keys = Path(root), photos_below(root)
         if not keys: raise ValueError(f"{root}: no photos in it")
         super().__init__(keys, [str(Path(k).parent) for k in keys], root, name or root.name, ap)
         if len(self.by_label) == 1: self.modes = () # one folder: nothing to tell apart
