@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['import_kapture', 'KaptureImages', 'FeatureFiles', 'KaptureFeatures', 'extract_kapture']
 
-# %% ../nbs/api/42_kapture.ipynb #cf508c0e
+# %% ../nbs/api/42_kapture.ipynb #894d93e5
 import logging, os
 from contextlib import nullcontext
 from pathlib import Path
@@ -19,7 +19,7 @@ from .features import extract
 from .images import ImageError
 from .store import writing
 
-# %% ../nbs/api/42_kapture.ipynb #641435bb
+# %% ../nbs/api/42_kapture.ipynb #8f543edb
 def import_kapture():
     "kapture with its readers and writers, or what to do without."
     handlers = list(logging.root.handlers)
@@ -28,7 +28,7 @@ def import_kapture():
     finally: logging.root.handlers[:] = handlers
     return kapture
 
-# %% ../nbs/api/42_kapture.ipynb #36dc2fb1
+# %% ../nbs/api/42_kapture.ipynb #e20176f4
 class KaptureImages(Dataset):
     "The photos of a kapture; their keys are paths below sensors/records_data."
     def __init__(self,
@@ -46,7 +46,7 @@ class KaptureImages(Dataset):
             if os.path.isabs(k) or ".." in Path(k).parts: raise ValueError(f"{files[1]}: {k!r} is not a path below sensors/records_data")
         super().__init__(dict.fromkeys(keys), kapture.io.records.get_image_fullpath(str(root)), name=name or self.kapture_root.name)
 
-# %% ../nbs/api/42_kapture.ipynb #ef4962db
+# %% ../nbs/api/42_kapture.ipynb #eed53002
 class FeatureFiles:
     "Files of one type of global features in a kapture."
     def __init__(self,
@@ -84,7 +84,7 @@ class FeatureFiles:
                 if tar: put(self.path(k, tar), row); continue
                 with writing(self.path(k)) as tmp: put(str(tmp), row)
 
-# %% ../nbs/api/42_kapture.ipynb #d0413467
+# %% ../nbs/api/42_kapture.ipynb #02cfca86
 class KaptureFeatures(FeatureFiles):
     "Global features of a kapture's photos: which are there, which are missing."
     def __init__(self,
@@ -129,7 +129,7 @@ class KaptureFeatures(FeatureFiles):
         self.write([keys[i] for i in new], x[new])
         self.there |= set(keys)
 
-# %% ../nbs/api/42_kapture.ipynb #b77a02f2
+# %% ../nbs/api/42_kapture.ipynb #9340381a
 def extract_kapture(
     photos, # a `KaptureImages`, or the folder of a kapture
     net, # a `RetrievalNet`, or any module (B, 3, H, W) -> (B, D)
