@@ -6,7 +6,7 @@
 __all__ = ['import_kapture', 'KaptureImages', 'FeatureFiles', 'KaptureFeatures', 'extract_kapture']
 
 # %% ../nbs/api/42_kapture.ipynb #894d93e5
-import logging, os
+import logging, os, tarfile
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -69,7 +69,8 @@ class FeatureFiles:
     def tar(self, mode:str): # for `with`: the archive, None where there is none; mode "r" or "a"
         kapture = import_kapture()
         path = kapture.io.tar.get_feature_tar_fullpath(kapture.GlobalFeatures, self.kind, self.root)
-        return kapture.io.tar.TarHandler(path, mode) if os.path.isfile(path) else nullcontext()
+        try: return kapture.io.tar.TarHandler(path, mode) if os.path.isfile(path) else nullcontext()
+        except tarfile.TarError as e: raise ValueError(f"{path}: damaged: {e}") from e
 
     def path(self, key, tar=None): return import_kapture().io.features.get_global_features_fullpath(self.kind, self.root, key, tar)
 
@@ -142,7 +143,8 @@ def extract_kapture(
 )->KaptureFeatures: # with those that were there
     "Describe the photos of a kapture that have no global feature yet, and write them."
     features = KaptureFeatures(photos if isinstance(photos, KaptureImages) else KaptureImages(photos), kind)
-    for idx in tqdm(features.todo(chunk), f"chunks of {chunk}", **bar_options(progress)):
+    todo = features.todo(chunk)
+    for idx in tqdm(todo, f"chunks of {chunk}", **bar_options(progress and len(todo) > 1)):
         part = Subset(features.photos, idx)
         try: made = extract(part, net, on_error=on_error, progress=progress, **kwargs)
         except ImageError as e: # none of them
