@@ -11,12 +11,10 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
-from .core import as_descriptors, bar_options
-from .datasets import Dataset, Subset
-from .features import extract
-from .images import ImageError
+from .core import as_descriptors
+from .datasets import Dataset
+from .features import describe_shards
 from .store import writing
 
 # %% ../nbs/api/42_kapture.ipynb #8f543edb
@@ -138,19 +136,11 @@ def extract_kapture(
     whiten=None, # a function of descriptors (N, D), such as a `Whitening`
     on_error:str="skip", # a photo that cannot be read: "skip" and list it in `failed`, or "raise"
     chunk:int=1024, # photos that are described between writings
-    progress:bool=True, # show bars
-    **kwargs, # of `extract`: transforms, batches, device...
+    **kwargs, # of `describe_shards`: trfs, pooling, gemp, batch_size, device, progress...
 )->KaptureFeatures: # with those that were there
     "Describe the photos of a kapture that have no global feature yet, and write them."
     features = KaptureFeatures(photos if isinstance(photos, KaptureImages) else KaptureImages(photos), kind)
-    todo = features.todo(chunk)
-    for idx in tqdm(todo, f"chunks of {chunk}", **bar_options(progress and len(todo) > 1)):
-        part = Subset(features.photos, idx)
-        try: made = extract(part, net, on_error=on_error, progress=progress, **kwargs)
-        except ImageError as e: # none of them
-            if on_error == "raise": raise
-            features.failed.append((part.keys[0], str(e)))
-        else:
-            features.add(made.keys, whiten(made.desc) if whiten else made.desc)
-            features.failed += made.failed
+    for desc, keys, failed in describe_shards(features.photos, net, features.todo(chunk), on_error=on_error, total=len(features.photos), **kwargs):
+        if keys: features.add(keys, whiten(desc) if whiten else desc)
+        features.failed += failed
     return features
