@@ -8,7 +8,6 @@ __all__ = ['Shot', 'page', 'as_data', 'button', 'write_gallery', 'rows_of']
 # %% ../nbs/api/84_gallery.ipynb #888dc5fb
 import base64, html, io
 from collections import namedtuple
-from pathlib import Path
 
 from PIL import Image, ImageDraw
 
