@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['torchvision_archs', 'after_map', 'architectures', 'poolings', 'elsewhere', 'RetrievalNet', 'hub_file', 'no_weights',
-           'torchvision_classifier', 'torchvision_trunk', 'tiny_trunk', 'FPNTrunk', 'PoolEach', 'CenterBias',
+           'torchvision_classifier', 'torchvision_trunk', 'tiny_trunk', 'FPNTrunk', 'PoolEach', 'CenterBias', 'is_arch',
            'trunk_by_name', 'create_model', 'evaluating', 'pooled_dim', 'from_dirtorch']
 
 # %% ../nbs/api/15_nets.ipynb #6b18438c
@@ -160,6 +160,12 @@ architectures = {f"resnet{n}{kind}_rmac": (f"resnet{n}", kind) for n in (18, 50,
 architectures.update(resnet101_fpn0_rmac=("resnet101", "_fpn0"), tiny=("tiny", ""))
 poolings = dict(gem=GeM, max=MAC, mac=MAC, avg=SPoC, spoc=SPoC, rmac=RMAC)
 elsewhere = {"timm:": "deepir.timm_trunks"} # prefix -> a later notebook, imported when asked for
+
+def is_arch(
+    name:str, # of anything
+)->bool: # a prefix counts without looking further
+    "Whether `create_model` knows a name."
+    return name in architectures or name in torchvision_archs or name.startswith(tuple(elsewhere))
 
 def trunk_by_name(
     arch:str, # as `create_model` takes it
