@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['model_options', 'embedded', 'save_model', 'Inert', 'CheckpointUnpickler', 'read_dirtorch', 'convert_dirtorch',
-           'read_checkpoint', 'load_model']
+           'read_checkpoint', 'off_the_shelf', 'load_model']
 
 # %% ../nbs/api/47_checkpoints.ipynb #7295f5c4
 import inspect, pickle
@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import torch
 
 from .core import PlainUnpickler, atomic_path
-from .nets import RetrievalNet, create_model, from_dirtorch
+from .nets import RetrievalNet, create_model, from_dirtorch, is_arch
 from .whiten import Whitening
 
 # %% ../nbs/api/47_checkpoints.ipynb #1d2c17f4
@@ -82,7 +82,7 @@ def read_checkpoint(
 )->dict: # format, meta, preprocess, state_dict, whitenings
     "Read a checkpoint as plain data and tensors."
     path = Path(path)
-    if not path.is_file(): raise FileNotFoundError(f"{path}: no such checkpoint; embedded models: {', '.join(embedded)}")
+    if not path.is_file(): raise FileNotFoundError(f"{path}: no such checkpoint; embedded models: {', '.join(embedded)}; or name a network of torchvision or timm, as in 'resnet50' or 'timm:resnet50'")
     try: data = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         try: data = read_dirtorch(path)
@@ -95,11 +95,21 @@ def read_checkpoint(
 # %% ../nbs/api/47_checkpoints.ipynb #d046f58c
 embedded = {"toy": "toy.pt"} # models that come with the package, in deepir/assets
 
+def off_the_shelf(
+    arch:str, # as `create_model` takes it
+)->RetrievalNet: # maps pooled by GeM, no projection
+    "A network with the weights that its library has for it."
+    if "_fpn_" in arch: raise ValueError(f"{arch}: its pyramid has layers of its own, and nobody has weights for them; give a checkpoint")
+    net = create_model(arch, without_fc=True, weights="DEFAULT").eval()
+    net.meta["trained"] = "not for retrieval"
+    return net
+
 def load_model(
-    model, # an embedded model ("toy"), or the path of a checkpoint of deepir or of the original
+    model, # an embedded model ("toy"), the path of a checkpoint of deepir or of the original, or else an architecture of `create_model` ("resnet50", "timm:resnet50")
     net:RetrievalNet|None=None, # a network of your own to fill, when the checkpoint's was not made by `create_model`
 )->RetrievalNet: # in evaluation mode, on the CPU, with its `whitenings`
     "Load a network with its whitenings."
+    if net is None and model not in embedded and is_arch(str(model)) and not Path(model).is_file(): return off_the_shelf(str(model))
     data = read_checkpoint(files("deepir")/"assets"/embedded[model] if model in embedded else model)
     options = {k: v for k, v in data["meta"].items() if k in model_options}
     if net is None and "arch" not in options: raise ValueError(f"{model}: made from a network of your own; build it and pass net=")
