@@ -64,17 +64,20 @@ model_options = [k for k in inspect.signature(create_model).parameters if k != "
 
 def convert_dirtorch(
     old:dict, # a checkpoint of the original, as read
-)->dict: # the same in deepir's form
+)->dict: # the same in deepir's form; `dropped` names what it has no place for
     "Translate options, weights and whitenings."
-    meta = {k: v for k, v in old["model_options"].items() if k in model_options}
-    meta.update({k: v for k, v in old.items() if isinstance(v, (int, float, str))})
+    options = {k: v for k, v in old["model_options"].items() if k in model_options}
+    counters = {k: v for k, v in old.items() if isinstance(v, (int, float, str))}
     state = {from_dirtorch(k): v for k, v in old["state_dict"].items()}
-    if meta.get("without_fc"): state = {k: v for k, v in state.items() if not k.startswith("projection.")}
+    unused = {k: state.pop(k) for k in list(state) if options.get("without_fc") and k.startswith("projection.")}
+    others = {k: v for k, v in old.items() if k not in {"model_options", "state_dict", "pca", "preprocess", *counters}}
+    dropped = {**others, **{f"model_options.{k}": v for k, v in old["model_options"].items() if k not in options}, **unused}
     pca = old.get("pca") or {}
     whitenings = {name: {k: torch.as_tensor(getattr(p, a)) for k, a in dict(mean="mean_", components="components_", variances="explained_variance_").items()}
                   for name, p in pca.items()}
     preprocess = {k: v.tolist() if hasattr(v, "tolist") else v for k, v in old.get("preprocess", {}).items()}
-    return dict(format="deepir 1", meta=meta, preprocess=preprocess, state_dict=state, whitenings=whitenings)
+    return dict(format="deepir 1", meta={**options, **counters}, preprocess=preprocess, state_dict=state, whitenings=whitenings,
+        dropped={k: type(v).__name__ for k, v in dropped.items()})
 
 # %% ../nbs/api/47_checkpoints.ipynb #9915c0ed
 def read_checkpoint(
