@@ -113,6 +113,7 @@ def show_rows(
         for ax in row: ax.axis("off")
         for ax, shot in zip(row, (query, *found)):
             img = shot.photo if isinstance(shot.photo, Image.Image) else open_image(shot.photo)
-            ax.axis("on"); show_photo(ax, img, shot.caption, marks["query" if shot is query else shot.mark or "junk"][0], shot.box)
+            mark = "query" if shot is query else shot.mark
+            ax.axis("on"); show_photo(ax, img, shot.caption, mark and marks[mark][0], shot.box)
     plt.close(fig)
     return fig
