@@ -18,6 +18,7 @@ from .core import atomic_path, world
 from .datasets import load_dataset
 from .eval import evaluate, evaluate_descriptors, find_whitening, postprocess
 from .features import extract
+from .gallery import rows_of, write_gallery
 from .inference import precisions
 from .kapture import extract_kapture
 from .viz import show_ranking
@@ -36,13 +37,15 @@ def shared_flags(description, dataset=True):
     p.add_argument("--whitenm", type=float, default=1., help="multiplier; without effect on normalised descriptors")
     p.add_argument("--threads", type=int, help="that read photos")
     p.add_argument("--batch-size", type=int, help="photos of one size in a batch")
-    p.add_argument("--gpu", type=int, nargs="+", help="GPU to use; -1 is the CPU; one that is there when not given")
+    p.add_argument("--gpu", type=int, nargs="+", help="GPU to use, the first of several; -1 is the CPU; one that is there when not given")
+    p.add_argument("--dbg", nargs="*", help=argparse.SUPPRESS) # the original takes it
     p.add_argument("--precision", default="float32", choices=[*precisions], help="of the trunk")
     p.add_argument("--on-error", default="raise", choices=["raise", "skip"], help="what to do with photos that cannot be read")
     return p
 
 # %% ../nbs/api/90_cli.ipynb #e9de290f
-def device_of(gpu): return "auto" if not gpu else "cpu" if gpu[0] < 0 or not torch.cuda.is_available() else f"cuda:{gpu[0]}"
+def device_of(gpu): # 1000 and above: counted among those that CUDA_VISIBLE_DEVICES names, which is how torch counts
+    return "auto" if not gpu else "cpu" if min(gpu) < 0 or not torch.cuda.is_available() else f"cuda:{gpu[0]%1000}"
 
 def whitening_of(name, net):
     if name.lower() in ("none", ""): return None
@@ -89,7 +92,8 @@ def eval_parser():
     p.add_argument("--distractors", help="photos that are relevant to no query: a store made by deepir_extract, or a folder")
     p.add_argument("--out-json", default="", help="file to add the results to")
     p.add_argument("--detailed", action="store_true", help="also the AP of each query, in the .json")
-    p.add_argument("--picture", default="deepir_eval.png", help="where to draw some rankings; '' draws none")
+    p.add_argument("--picture", help="file to draw some rankings in; without arguments deepir_eval.png")
+    p.add_argument("--html", help="file for a page with the rankings")
     return p
 
 # %% ../nbs/api/90_cli.ipynb #767ac3e9
@@ -98,6 +102,7 @@ def read_eval_args(argv=None):
     for name in ("aqe", "adba"):
         if k := getattr(args, name): setattr(args, name, (int(k[0]), k[1]))
     if args.dataset == "ToyLandmarks" and args.aqe is None: args.aqe = (5, 3.) # the tour shows every step
+    if not (sys.argv[1:] if argv is None else argv): args.picture = "deepir_eval.png"
     return args
 
 # %% ../nbs/api/90_cli.ipynb #6acbb09f
@@ -124,8 +129,9 @@ def deepir_eval(argv=None): # the command's arguments; those of the command line
     last = list(reports.values())[-1]
     print("\n" + table_of(reports) + "\n\n" + "\n".join(f" * {k} = {v:g}" for k, v in results_of(last).items()))
     for key, reason in first.failed: print(f"left out: {reason}")
-    if args.picture: show_ranking(last, range(min(5, len(last.queries)))).savefig(args.picture, dpi=100); print(f"rankings drawn in {args.picture}")
     if args.out_json: merge_json(args.out_json, args.dataset, results_of(last, args.detailed))
+    if args.picture: show_ranking(last, range(min(5, len(last.queries)))).savefig(args.picture, dpi=100); print(f"rankings drawn in {args.picture}")
+    if args.html: write_gallery(args.html, rows_of(last, range(len(last.queries))), f"{dataset.name}, {args.checkpoint}"); print(f"a page to look at: {args.html}")
 
 # %% ../nbs/api/90_cli.ipynb #2b315a6e
 @tell()
@@ -133,6 +139,7 @@ def deepir_extract(argv=None): # the command's arguments; those of the command l
     "Describe a data set and save the descriptors as .npy."
     p = shared_flags("Describe photos; save descriptors and the names of their photos.")
     p.add_argument("--output", type=output_file, required=True, help="the .npy file to write; with queries of their own, NAME.dbdescs.npy and NAME.qdescs.npy")
+    for flag in ("--out-json", "--detailed"): p.add_argument(flag, nargs="?", help=argparse.SUPPRESS) # the original takes them, to no effect
     p.add_argument("--store", type=Path, help="folder to keep descriptors in, before whitening, to add photos to later; one beside the output when not given, removed at the end unless processes share the work")
     args = p.parse_args(argv)
     dataset, net = load_dataset(args.dataset), load_model(args.checkpoint)
