@@ -52,7 +52,8 @@ def train_parser():
     for f in fields(TrainConfig):
         if f.name == "loss_options": continue
         kind = yes_or_no if f.type is bool else f.type
-        p.add_argument(f"--{f.name.replace('_', '-')}", type=kind, help=f"see TrainConfig; {f.default!r}, for tiny {from_scratch.get(f.name, f.default)!r}".replace("%", "%%"))
+        short = [f"-{f.name}"]*(len(f.name) == 1) # torchrun takes --p for the beginning of an option of its own
+        p.add_argument(*short, f"--{f.name.replace('_', '-')}", type=kind, help=f"see TrainConfig; {f.default!r}, for tiny {from_scratch.get(f.name, f.default)!r}".replace("%", "%%"))
     return p
 
 # %% ../nbs/api/92_commands.ipynb #4f3791ea
