@@ -4,26 +4,24 @@
 
 # %% auto #0
 __all__ = ['vgg', 'thor', 'cmp', 'drive', 'sources', 'checkpoints', 'oxford', 'paris', 'catalogue', 'sha256_of', 'is_whole',
-           'alone', 'Redirects', 'ask', 'DownloadError', 'check_room', 'fetch_file', 'open_archive', 'files_in',
-           'unpack', 'missing_photos', 'is_there', 'download', 'deepir_download']
+           'Redirects', 'ask', 'DownloadError', 'fetch_file', 'missing_photos', 'is_there', 'download',
+           'deepir_download']
 
-# %% ../nbs/api/34_downloads.ipynb #61e24f3f
-import argparse, glob, gzip, hashlib, os, posixpath, re, shutil, stat, sys, tarfile, time, zipfile, zlib
+# %% ../nbs/api/34_downloads.ipynb #1cf920a8
+import argparse, glob, hashlib, os, re, shutil, sys, time, zlib
 from contextlib import contextmanager
 from http.client import HTTPException
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from tqdm.auto import tqdm
 
+from .archives import alone, check_room, files_in, open_archive, unpack
 from .core import atomic_path, bar_options, data_root, unknown_name
 from .datasets import ImageListRelevants
 
-try: import fcntl
-except ImportError: fcntl = None # Windows has no such locks
-
-# %% ../nbs/api/34_downloads.ipynb #b25f4a1d
+# %% ../nbs/api/34_downloads.ipynb #99a0c332
 vgg, thor, cmp = "https://www.robots.ox.ac.uk/~vgg/data", "https://thor.robots.ox.ac.uk/datasets", "http://cmp.felk.cvut.cz"
 drive = "https://drive.usercontent.google.com/download?export=download&confirm=t&id=" # confirm: too large for Google to look for viruses
 
@@ -44,13 +42,13 @@ checkpoints = {"Resnet101-TL-MAC": "13MUGNwn_CYGZvqDBD8FGD8fVYxThsSDg", "Resnet1
     "Resnet101-AP-GeM": "1UWJGDuHtzaQdFhSMojoYVQjmCXhIwVvy", "Resnet101-AP-GeM-LM18": "1r76NLHtJsH-Ybfda4aLkUIoW3EEsi25I"} # of the original, by their id on Google Drive
 sources |= {f"checkpoints/{name}.pt.zip": dict(at=[drive + id], size=None, sha256=None) for name, id in checkpoints.items()}
 
-# %% ../nbs/api/34_downloads.ipynb #5a911c1b
+# %% ../nbs/api/34_downloads.ipynb #301b0c03
 oxford, paris = ["oxford5k/oxbuild_images-v1.tgz"], ["paris6k/paris_1-v1.tgz", "paris6k/paris_2-v1.tgz"]
 catalogue = {"Oxford5K": ["oxford5k/gnd_oxford5k.pkl", *oxford], "ROxford5K": ["oxford5k/gnd_roxford5k.pkl", *oxford],
              "Paris6K": ["paris6k/gnd_paris6k.pkl", *paris], "RParis6K": ["paris6k/gnd_rparis6k.pkl", *paris],
              **{name: [f"checkpoints/{name}.pt.zip"] for name in checkpoints}}
 
-# %% ../nbs/api/34_downloads.ipynb #d1ebf854
+# %% ../nbs/api/34_downloads.ipynb #b92d01fc
 def sha256_of(
     path, # a file
 )->str: # 64 hexadecimal digits
@@ -66,27 +64,9 @@ def is_whole(
 )->bool:
     "Whether a file is there, is not empty, and has the right checksum."
     path = Path(path)
-    return path.is_file() and path.stat().st_size > 0 and sha256 in (None, sha256_of(path))
+    return path.is_file() and path.stat().st_size > 0 and (sha256 is None or sha256_of(path) == sha256)
 
-# %% ../nbs/api/34_downloads.ipynb #96d97a85
-@contextmanager
-def alone(
-    path, # what is being made; missing folders are made
-):
-    "Wait until no other process makes this; keep them waiting until the block ends."
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = path.with_name(f".{path.name}.lock")
-    while fcntl:
-        with open(lock, "w") as f:
-            try: fcntl.flock(f, fcntl.LOCK_EX)
-            except OSError: pass # some network drives know no locks
-            if os.fstat(f.fileno()).st_nlink == 0: continue # whoever had it took it away
-            try: yield; return
-            finally: lock.unlink(missing_ok=True)
-    yield
-
-# %% ../nbs/api/34_downloads.ipynb #505e3c83
+# %% ../nbs/api/34_downloads.ipynb #d3175f38
 class Redirects(HTTPRedirectHandler): # all kinds: Python 3.10 does not know 308
     def http_error_308(self, req, fp, code, msg, headers): return self.http_error_302(req, fp, 301, msg, headers)
 
@@ -99,41 +79,35 @@ def ask(
     headers = {"User-Agent": "deepir", **({"Range": f"bytes={start}-"} if start else {})}
     return build_opener(Redirects).open(Request(url, headers=headers), timeout=timeout)
 
-def _version(answer): # (the first byte that comes, all bytes or None, a tag that another version does not have)
-    h, ranged = answer.headers, answer.status == 206
-    m = re.fullmatch(r"bytes (\d+)-\d+/(\d+)" if ranged else r"()(\d+)", h.get("Content-Range" if ranged else "Content-Length") or "")
-    start, total = int(m[1] or 0) if m else -ranged, int(m[2]) if m else None
+def _version(answer): # (the first byte that comes, the length of the whole file; None where it is not said), a tag that another version does not have
+    h = answer.headers
+    said = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", h.get("Content-Range", "")) if answer.status == 206 else re.fullmatch(r"()(\d+)", h.get("Content-Length", ""))
+    start, total = (int(said[1] or 0), int(said[2])) if said else (None if answer.status == 206 else 0, None)
     known = [h.get("ETag"), h.get("Last-Modified"), total]
     return start, total, f"{zlib.crc32(repr(known).encode()):08x}" if any(known) else os.urandom(4).hex()
 
-# %% ../nbs/api/34_downloads.ipynb #2e9bad23
+# %% ../nbs/api/34_downloads.ipynb #1afe0bba
 class DownloadError(OSError):
     "A file cannot be fetched: from where, why, and how to get it by hand."
-
-def check_room(
-    folder, # that exists
-    size:int, # bytes that will be written there
-):
-    "An error where a disk has too little room."
-    free = shutil.disk_usage(folder).free
-    if size > free: raise OSError(f"{folder}: {size/1e9:.1f} GB are needed here, {free/1e9:.1f} GB are free")
 
 def _receive(url, path, timeout, progress): # the path of the part, whole
     parts = sorted(path.parent.glob(f"{glob.escape(path.name)}.*.part"))
     wanted = max(parts[0].stat().st_size - 1, 0) if parts else 0
-    def afresh():
+    def afresh(old):
+        old.close()
         for p in parts: p.unlink()
         return _receive(url, path, timeout, progress)
     try: answer = ask(url, wanted, timeout)
     except HTTPError as e:
         if e.code != 416 or not parts: raise
-        e.close(); return afresh() # it is shorter now
+        return afresh(e) # it is shorter now
     with answer:
         if answer.headers.get_content_type() == "text/html" and path.suffix not in (".html", ".htm"): raise DownloadError("a web page came instead of the file")
         start, total, tag = _version(answer)
         part = path.with_name(f"{path.name}.{tag}.part")
-        if parts and start and (start != wanted or part not in parts): return afresh() # the rest of something else
-        if start not in (0, wanted): raise ConnectionError("a part came that was not asked for")
+        if start != 0 and not (start == wanted and part in parts): # the rest of something else
+            if parts: return afresh(answer)
+            raise ConnectionError("a part came that was not asked for")
         for p in parts:
             if p != part: p.unlink()
         check_room(path.parent, (total or 0) - start)
@@ -145,7 +119,7 @@ def _receive(url, path, timeout, progress): # the path of the part, whole
     if total is not None and size != total: raise ConnectionError(f"cut off after {size} of {total} bytes")
     return part
 
-# %% ../nbs/api/34_downloads.ipynb #83b9ffe8
+# %% ../nbs/api/34_downloads.ipynb #e94f06d3
 def fetch_file(
     url, # its address, http or https, or a list of them, tried in order
     path, # the file to make; missing folders are made
@@ -179,72 +153,7 @@ def _patiently(receive, tries, wait):
         except (URLError, ConnectionError, TimeoutError, HTTPException) as e: why = str(getattr(e, "reason", e))
     raise DownloadError(why)
 
-# %% ../nbs/api/34_downloads.ipynb #6bfd4d16
-@contextmanager
-def open_archive(
-    path, # .tar, .tgz, .tar.bz2, .tar.xz or .zip: what it is decides, not its name
-): # yields a `TarFile` or a `ZipFile`
-    "Open an archive; one that is damaged is a `ValueError` that names it."
-    try:
-        with (tarfile.open(path) if tarfile.is_tarfile(path) else zipfile.ZipFile(path)) as box: yield box
-    except (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError) as e: raise ValueError(f"{path}: not an archive, or a damaged one ({e})") from e
-
-def _place(name): # of a member, or None where it leads outside
-    p = PureWindowsPath(name) # both kinds of slashes, and drives
-    return None if p.drive or p.root or ".." in p.parts else PurePosixPath(*p.parts)
-
-# %% ../nbs/api/34_downloads.ipynb #8f230d91
-def files_in(
-    archive, # see `open_archive`
-)->dict: # where each file goes, below a folder: the member that holds it
-    "What an archive would write; an error that names the member where it leads outside."
-    def refuse(m, why): raise ValueError(f"{archive}: refused: {m!r} {why}")
-    files, links = {}, {}
-    with open_archive(archive) as box:
-        tar = isinstance(box, tarfile.TarFile)
-        for m in box.getmembers() if tar else box.infolist():
-            name = m.name if tar else m.filename
-            path = _place(name) or refuse(name, "leads outside")
-            if tar and (m.issym() or m.islnk()): links[path] = posixpath.normpath(posixpath.join(posixpath.dirname(name) if m.issym() else "", m.linkname))
-            elif not tar and stat.S_ISLNK(m.external_attr >> 16): refuse(name, "is a link")
-            elif tar and m.isfile() or not tar and not m.is_dir(): files[path] = m
-            elif tar and not m.isdir(): refuse(name, "is a device")
-        if tar:
-            while box.fileobj.read(2**20): pass # to the end, where the checksum of a .tgz is
-    targets = {path: files.get(_place(to)) or refuse(str(path), f"is a link to {to!r}, which is no file of it") for path, to in links.items()}
-    return {**files, **targets}
-
-# %% ../nbs/api/34_downloads.ipynb #02f59336
-def unpack(
-    archives, # an archive, or several that are unpacked into one folder
-    folder, # the folder to make; an error where it is there
-    flat:bool=False, # put all files side by side, without the archive's folders; of files with one name, the last stays
-    needs=(), # names of files, below `folder`, that must be among them
-    progress:bool=True, # show a bar
-)->Path: # `folder`
-    "Unpack archives, all or nothing, and nothing outside the folder."
-    archives, folder = [archives] if isinstance(archives, (str, Path)) else list(archives), Path(folder)
-    plan = {a: {PurePosixPath(p.name) if flat else p: m for p, m in files_in(a).items()} for a in archives}
-    lacking = sorted(set(map(str, needs)) - {str(p) for files in plan.values() for p in files})
-    if lacking: raise ValueError(f"{', '.join(map(str, archives))}: {len(lacking)} of {len(needs)} files are not in there, first {lacking[0]}")
-    def size(m): return m.size if isinstance(m, tarfile.TarInfo) else m.file_size
-    total, tmp = sum(size(m) for files in plan.values() for m in files.values()), folder.with_name(f".{folder.name}.unpacking")
-    with alone(folder):
-        if folder.exists(): raise FileExistsError(f"{folder}: is there already; move it away to unpack it anew")
-        shutil.rmtree(tmp, ignore_errors=True); tmp.mkdir(); check_room(tmp, total)
-        try:
-            with tqdm(total=total, unit="B", unit_scale=True, desc=f"unpack {folder.name}", **bar_options(progress)) as bar:
-                for a, files in plan.items():
-                    with open_archive(a) as box:
-                        for path, m in files.items():
-                            to = tmp/path; to.parent.mkdir(parents=True, exist_ok=True)
-                            with (box.extractfile(m) if isinstance(m, tarfile.TarInfo) else box.open(m)) as src, open(to, "wb") as dst: shutil.copyfileobj(src, dst, 2**20)
-                            bar.update(size(m))
-            os.rename(tmp, folder)
-        finally: shutil.rmtree(tmp, ignore_errors=True)
-    return folder
-
-# %% ../nbs/api/34_downloads.ipynb #d8f6dc86
+# %% ../nbs/api/34_downloads.ipynb #ccbb6a2c
 def missing_photos(
     truth, # a truth file, with the photos in the folder jpg beside it
 )->list: # of paths
@@ -262,7 +171,43 @@ def is_there(
     if name in checkpoints: return is_whole(root/first.removesuffix(".zip"))
     return is_whole(root/first, sources[first]["sha256"]) and not missing_photos(root/first)
 
-# %% ../nbs/api/34_downloads.ipynb #9018a49d
+# %% ../nbs/api/34_downloads.ipynb #e1cbb455
+def _fetch(paths, root, options):
+    for p in paths: fetch_file(sources[p]["at"], root/p, sources[p]["sha256"], **options)
+
+@contextmanager
+def _used_up(archives, keep):
+    try: yield
+    except ValueError as e:
+        for a in archives:
+            if str(a) in str(e): a.unlink()
+        raise ValueError(f"{e}; deleted, start again to fetch it anew") from e
+    if not keep:
+        for a in archives: a.unlink()
+
+# %% ../nbs/api/34_downloads.ipynb #cb50074a
+def _data_set(name, root, keep, options):
+    truth, *archives = catalogue[name]
+    _fetch([truth], root, options)
+    missing, photos = missing_photos(root/truth), (root/truth).parent/"jpg"
+    if not missing: return
+    if photos.exists(): raise FileExistsError(f"{photos}: {len(missing)} photos of {name} are not in there, first {missing[0].name}; move the folder away to fetch them all")
+    _fetch(archives, root, options)
+    archives = [root/a for a in archives]
+    with _used_up(archives, keep): unpack(archives, photos, flat=True, needs=[p.name for p in missing], progress=options.get("progress", True))
+
+# %% ../nbs/api/34_downloads.ipynb #770f389c
+def _checkpoint(name, root, keep, options):
+    _fetch(catalogue[name], root, options)
+    archive = root/catalogue[name][0]
+    with _used_up([archive], keep), open(archive, "rb") as f, atomic_path(archive.with_suffix("")) as tmp:
+        start = f.read(2)
+        if start not in (b"PK", b"\x80\x02"): raise ValueError(f"{archive}: neither a .zip nor a checkpoint")
+        inside = [m for m in files_in(archive).values() if m.filename.endswith(".pt")] if start == b"PK" else []
+        if not inside: shutil.copyfile(archive, tmp); return
+        with open_archive(archive) as box, box.open(max(inside, key=lambda m: m.file_size)) as src, open(tmp, "wb") as dst: shutil.copyfileobj(src, dst, 2**20)
+
+# %% ../nbs/api/34_downloads.ipynb #b8e3ffcb
 def download(
     name:str, # a data set or checkpoint, see `catalogue`
     root=None, # the folder of all data; `data_root()` when not given
@@ -273,43 +218,12 @@ def download(
     root = data_root() if root is None else Path(root)
     there = is_there(name, root) # or the name is not known
     first = root/catalogue[name][0]
-    path = first.with_suffix("") if name in checkpoints else first.parent
-    if there: return path
-    with alone(first.parent): # data sets share photos
-        if not is_there(name, root): (_checkpoint if name in checkpoints else _data_set)(name, root, keep, options)
-    return path
+    if not there:
+        with alone(first.parent): # data sets share photos
+            if not is_there(name, root): (_checkpoint if name in checkpoints else _data_set)(name, root, keep, options) # unless another process was faster
+    return first.with_suffix("") if name in checkpoints else first.parent
 
-def _fetch(paths, root, options):
-    for p in paths: fetch_file(sources[p]["at"], root/p, sources[p]["sha256"], **options)
-
-def _data_set(name, root, keep, options):
-    (truth, *archives), progress = catalogue[name], options.get("progress", True)
-    _fetch([truth], root, options)
-    missing, photos = missing_photos(root/truth), (root/truth).parent/"jpg"
-    if not missing: return
-    if photos.exists(): raise FileExistsError(f"{photos}: {len(missing)} photos of {name} are not in there, first {missing[0].name}; move the folder away to fetch them all")
-    _fetch(archives, root, options)
-    with _deleted_if_wrong([root/a for a in archives], keep): unpack([root/a for a in archives], photos, flat=True, needs=[p.name for p in missing], progress=progress)
-
-def _checkpoint(name, root, keep, options):
-    _fetch(catalogue[name], root, options)
-    archive = root/catalogue[name][0]
-    if not zipfile.is_zipfile(archive) or not (inside := [m for m in files_in(archive).values() if m.filename.endswith(".pt")]):
-        return os.replace(archive, archive.with_suffix("")) # the checkpoint itself
-    with _deleted_if_wrong([archive], keep), open_archive(archive) as box, atomic_path(archive.with_suffix("")) as tmp:
-        with box.open(max(inside, key=lambda m: m.file_size)) as src, open(tmp, "wb") as dst: shutil.copyfileobj(src, dst, 2**20)
-
-@contextmanager
-def _deleted_if_wrong(archives, keep): # and when they have served; or the same damaged file would be taken for whole for ever
-    try: yield
-    except ValueError as e:
-        for a in archives:
-            if str(a) in str(e): a.unlink()
-        raise ValueError(f"{e}; deleted, start again to fetch it anew") from e
-    if not keep:
-        for a in archives: a.unlink()
-
-# %% ../nbs/api/34_downloads.ipynb #608cb050
+# %% ../nbs/api/34_downloads.ipynb #adec5e92
 def deepir_download(argv=None): # the command's arguments; those of the command line when not given
     "Fetch data sets and checkpoints by name; without a name, list them."
     p = argparse.ArgumentParser(prog="deepir_download", description="Fetch data sets and checkpoints, whole or not at all; the same command goes on where it was stopped. Without a name: what there is.")
