@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['alone', 'check_room', 'open_archive', 'files_in', 'unpack']
 
-# %% ../nbs/api/33_archives.ipynb #ca1b8768
+# %% ../nbs/api/33_archives.ipynb #84e4d0c1
 import gzip, os, posixpath, shutil, stat, tarfile, zipfile, zlib
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -17,7 +17,7 @@ from .core import bar_options
 try: import fcntl
 except ImportError: fcntl = None # Windows has no such locks
 
-# %% ../nbs/api/33_archives.ipynb #65311c1b
+# %% ../nbs/api/33_archives.ipynb #eb99ab56
 @contextmanager
 def alone(
     path, # what is being made; missing folders are made
@@ -35,7 +35,7 @@ def alone(
             finally: lock.unlink(missing_ok=True)
     yield
 
-# %% ../nbs/api/33_archives.ipynb #3e4846e3
+# %% ../nbs/api/33_archives.ipynb #e39dce36
 def check_room(
     folder, # that exists
     size:int, # bytes that will be written there
@@ -44,7 +44,7 @@ def check_room(
     free = shutil.disk_usage(folder).free
     if size > free: raise OSError(f"{folder}: {size/1e9:.1f} GB are needed here, {free/1e9:.1f} GB are free")
 
-# %% ../nbs/api/33_archives.ipynb #25257fdd
+# %% ../nbs/api/33_archives.ipynb #7b6d2f7e
 @contextmanager
 def open_archive(
     path, # .tar, .tgz, .tar.bz2, .tar.xz or .zip: what it is decides, not its name
@@ -58,28 +58,34 @@ def _place(name): # of a member, or None where it leads outside
     p = PureWindowsPath(name) # both kinds of slashes, and drives
     return None if p.drive or p.root or ".." in p.parts else PurePosixPath(*p.parts)
 
-# %% ../nbs/api/33_archives.ipynb #1f5066af
+# %% ../nbs/api/33_archives.ipynb #df5bdea0
 def files_in(
     archive, # see `open_archive`
 )->dict: # where each file goes, below a folder: the member that holds it
     "What an archive would write; an error that names the member where it leads outside."
-    def refuse(m, why): raise ValueError(f"{archive}: refused: {m!r} {why}")
+    def refuse(name, why): raise ValueError(f"{archive}: refused: {name!r} {why}")
     files, links = {}, {}
     with open_archive(archive) as box:
-        tar = isinstance(box, tarfile.TarFile)
-        for m in box.getmembers() if tar else box.infolist():
-            name = m.name if tar else m.filename
+        for name, kind, target, m in _members(box):
             path = _place(name) or refuse(name, "leads outside")
-            if tar and (m.issym() or m.islnk()): links[path] = posixpath.normpath(posixpath.join(posixpath.dirname(name) if m.issym() else "", m.linkname))
-            elif not tar and stat.S_ISLNK(m.external_attr >> 16): refuse(name, "is a link")
-            elif tar and m.isfile() or not tar and not m.is_dir(): files[path] = m
-            elif tar and not m.isdir(): refuse(name, "is a device")
-        if tar:
-            while box.fileobj.read(2**20): pass # to the end, where the checksum of a .tgz is
-    targets = {path: files.get(_place(to)) or refuse(str(path), f"is a link to {to!r}, which is no file of it") for path, to in links.items()}
-    return {**files, **targets}
+            if kind == "file": files[path] = m
+            elif kind == "link": links[path] = target
+            elif kind != "folder": refuse(name, "is a device")
+    return {**files, **{path: files.get(_place(to)) or refuse(str(path), f"is a link to {to!r}, which is no file of it") for path, to in links.items()}}
 
-# %% ../nbs/api/33_archives.ipynb #6a4f198e
+def _members(box): # yields (name, kind, where a link leads, the member itself)
+    def beside(name, to): return posixpath.normpath(posixpath.join(posixpath.dirname(name), to))
+    if isinstance(box, zipfile.ZipFile):
+        for m in box.infolist():
+            link = stat.S_ISLNK(m.external_attr >> 16)
+            yield m.filename, "link" if link else "folder" if m.is_dir() else "file", beside(m.filename, box.read(m).decode()) if link else None, m
+        return
+    for m in box:
+        if m.issym() or m.islnk(): yield m.name, "link", beside(m.name if m.issym() else "", m.linkname), m
+        else: yield m.name, "file" if m.isfile() else "folder" if m.isdir() else "device", None, m
+    while box.fileobj.read(2**20): pass # to the end, where the checksum of a .tgz is
+
+# %% ../nbs/api/33_archives.ipynb #9be4ebcf
 def unpack(
     archives, # an archive, or several that are unpacked into one folder
     folder, # the folder to make; an error where it is there
