@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['alone', 'check_room', 'open_archive', 'files_in', 'unpack']
 
-# %% ../nbs/api/33_archives.ipynb #428cc1fc
+# %% ../nbs/api/33_archives.ipynb #e8f3f4df
 import gzip, os, posixpath, shutil, stat, tarfile, zipfile, zlib
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -17,7 +17,7 @@ from .core import bar_options
 try: import fcntl
 except ImportError: fcntl = None # Windows has no such locks
 
-# %% ../nbs/api/33_archives.ipynb #88fb7d01
+# %% ../nbs/api/33_archives.ipynb #657bf71e
 @contextmanager
 def alone(
     path, # what is being made; missing folders are made
@@ -35,7 +35,7 @@ def alone(
             finally: lock.unlink(missing_ok=True)
     yield
 
-# %% ../nbs/api/33_archives.ipynb #0b73c765
+# %% ../nbs/api/33_archives.ipynb #004fe990
 def check_room(
     folder, # that exists
     size:int, # bytes that will be written there
@@ -44,7 +44,7 @@ def check_room(
     free = shutil.disk_usage(folder).free
     if size > free: raise OSError(f"{folder}: {size/1e9:.1f} GB are needed here, {free/1e9:.1f} GB are free")
 
-# %% ../nbs/api/33_archives.ipynb #dd323c3f
+# %% ../nbs/api/33_archives.ipynb #131cd938
 @contextmanager
 def open_archive(
     path, # .tar, .tgz, .tar.bz2, .tar.xz or .zip: what it is decides, not its name
@@ -58,7 +58,7 @@ def _place(name): # of a member, or None where it leads outside
     p = PureWindowsPath(name) # both kinds of slashes, and drives
     return None if p.drive or p.root or ".." in p.parts else PurePosixPath(*p.parts)
 
-# %% ../nbs/api/33_archives.ipynb #c3d53ff8
+# %% ../nbs/api/33_archives.ipynb #51c21272
 def files_in(
     archive, # see `open_archive`
 )->dict: # where each file goes, below a folder: the member that holds it
@@ -85,7 +85,7 @@ def _members(box): # yields (name, kind, where a link leads, the member itself)
         else: yield m.name, "file" if m.isfile() else "folder" if m.isdir() else "device", None, m
     while box.fileobj.read(2**20): pass # to the end, where the checksum of a .tgz is
 
-# %% ../nbs/api/33_archives.ipynb #98ff892b
+# %% ../nbs/api/33_archives.ipynb #51e9a04a
 def unpack(
     archives, # an archive, or several that are unpacked into one folder
     folder, # the folder to make; an error where it is there

@@ -6,7 +6,7 @@
 __all__ = ['sources', 'checkpoints', 'catalogue', 'sha256_of', 'is_whole', 'ask', 'DownloadError', 'fetch_file', 'missing_photos',
            'is_there', 'download', 'deepir_download']
 
-# %% ../nbs/api/34_downloads.ipynb #2c3be48a
+# %% ../nbs/api/34_downloads.ipynb #8e894cb7
 import argparse, glob, hashlib, os, re, shutil, sys, time, zlib
 from contextlib import contextmanager
 from http.client import HTTPException
@@ -20,7 +20,7 @@ from .archives import alone, check_room, files_in, open_archive, unpack
 from .core import atomic_path, bar_options, data_root, unknown_name
 from .datasets import ImageListRelevants
 
-# %% ../nbs/api/34_downloads.ipynb #7b92dde0
+# %% ../nbs/api/34_downloads.ipynb #c2943782
 sources = {
     "oxford5k/oxbuild_images-v1.tgz": dict(size=1_900_000_000, sha256=None, at=[
         "https://www.robots.ox.ac.uk/~vgg/data/oxbuildings/oxbuild_images-v1.tgz",
@@ -43,7 +43,7 @@ sources = {
         "http://cmp.felk.cvut.cz/revisitop/data/datasets/rparis6k/gnd_rparis6k.pkl"]),
 }
 
-# %% ../nbs/api/34_downloads.ipynb #bafee706
+# %% ../nbs/api/34_downloads.ipynb #b0c32724
 checkpoints = {
     "Resnet101-TL-MAC": "13MUGNwn_CYGZvqDBD8FGD8fVYxThsSDg",
     "Resnet101-TL-GeM": "1vhm1GYvn8T3-1C4SPjPNJOuTU9UxKAG6",
@@ -54,7 +54,7 @@ checkpoints = {
 sources |= {f"checkpoints/{name}.pt.zip": dict(size=None, sha256=None, at=[f"https://drive.usercontent.google.com/download?id={id}&export=download&confirm=t"])
             for name, id in checkpoints.items()}
 
-# %% ../nbs/api/34_downloads.ipynb #1b43502e
+# %% ../nbs/api/34_downloads.ipynb #916b5773
 catalogue = {
     "Oxford5K": ["oxford5k/gnd_oxford5k.pkl", "oxford5k/oxbuild_images-v1.tgz"],
     "ROxford5K": ["oxford5k/gnd_roxford5k.pkl", "oxford5k/oxbuild_images-v1.tgz"],
@@ -63,7 +63,7 @@ catalogue = {
     **{name: [f"checkpoints/{name}.pt.zip"] for name in checkpoints},
 }
 
-# %% ../nbs/api/34_downloads.ipynb #38529a9f
+# %% ../nbs/api/34_downloads.ipynb #1e80d0d9
 def sha256_of(
     path, # a file
 )->str: # 64 hexadecimal digits
@@ -81,7 +81,7 @@ def is_whole(
     path = Path(path)
     return path.is_file() and path.stat().st_size > 0 and (sha256 is None or sha256_of(path) == sha256)
 
-# %% ../nbs/api/34_downloads.ipynb #c2759ffb
+# %% ../nbs/api/34_downloads.ipynb #c6cd4309
 class _Redirects(HTTPRedirectHandler): # all kinds: Python 3.10 does not know 308
     def http_error_308(self, req, fp, code, msg, headers): return self.http_error_302(req, fp, 301, msg, headers)
 
@@ -101,7 +101,7 @@ def _version(answer): # (the first byte that comes, the length of the whole file
     known = [h.get("ETag"), h.get("Last-Modified"), total]
     return start, total, f"{zlib.crc32(repr(known).encode()):08x}" if any(known) else os.urandom(4).hex()
 
-# %% ../nbs/api/34_downloads.ipynb #61d8739d
+# %% ../nbs/api/34_downloads.ipynb #59eeae95
 class DownloadError(OSError):
     "A file cannot be fetched: from where, why, and how to get it by hand."
 
@@ -134,7 +134,7 @@ def _receive(url, path, timeout, progress): # the path of the part, whole
     if total is not None and size != total: raise ConnectionError(f"cut off after {size} of {total} bytes")
     return part
 
-# %% ../nbs/api/34_downloads.ipynb #c98e614f
+# %% ../nbs/api/34_downloads.ipynb #82b02f8b
 def fetch_file(
     url, # its address, http or https, or a list of them, tried in order
     path, # the file to make; missing folders are made
@@ -168,7 +168,7 @@ def _patiently(receive, tries, wait):
         except (URLError, ConnectionError, TimeoutError, HTTPException) as e: why = str(getattr(e, "reason", e))
     raise DownloadError(why)
 
-# %% ../nbs/api/34_downloads.ipynb #21abb81d
+# %% ../nbs/api/34_downloads.ipynb #18043d1e
 def missing_photos(
     truth, # a truth file, with the photos in the folder jpg beside it
 )->list: # of paths
@@ -186,7 +186,7 @@ def is_there(
     if name in checkpoints: return is_whole(root/first.removesuffix(".zip"))
     return is_whole(root/first, sources[first]["sha256"]) and not missing_photos(root/first)
 
-# %% ../nbs/api/34_downloads.ipynb #e808b54c
+# %% ../nbs/api/34_downloads.ipynb #7d56da18
 def _fetch(paths, root, options):
     for p in paths: fetch_file(sources[p]["at"], root/p, sources[p]["sha256"], **options)
 
@@ -200,7 +200,7 @@ def _used_up(archives, keep):
     if not keep:
         for a in archives: a.unlink()
 
-# %% ../nbs/api/34_downloads.ipynb #718455b2
+# %% ../nbs/api/34_downloads.ipynb #581b9bb2
 def _data_set(name, root, keep, options):
     truth, *archives = catalogue[name]
     _fetch([truth], root, options)
@@ -211,7 +211,7 @@ def _data_set(name, root, keep, options):
     archives = [root/a for a in archives]
     with _used_up(archives, keep): unpack(archives, photos, flat=True, needs=[p.name for p in missing], progress=options.get("progress", True))
 
-# %% ../nbs/api/34_downloads.ipynb #b9d5ef9b
+# %% ../nbs/api/34_downloads.ipynb #bd9d68ac
 def _checkpoint(name, root, keep, options):
     _fetch(catalogue[name], root, options)
     archive = root/catalogue[name][0]
@@ -222,7 +222,7 @@ def _checkpoint(name, root, keep, options):
         if not inside: shutil.copyfile(archive, tmp); return
         with open_archive(archive) as box, box.open(max(inside, key=lambda m: m.file_size)) as src, open(tmp, "wb") as dst: shutil.copyfileobj(src, dst, 2**20)
 
-# %% ../nbs/api/34_downloads.ipynb #0ad28066
+# %% ../nbs/api/34_downloads.ipynb #62d3a0f1
 def download(
     name:str, # a data set or checkpoint, see `catalogue`
     root=None, # the folder of all data; `data_root()` when not given
@@ -238,7 +238,7 @@ def download(
             if not is_there(name, root): (_checkpoint if name in checkpoints else _data_set)(name, root, keep, options) # unless another process was faster
     return first.with_suffix("") if name in checkpoints else first.parent
 
-# %% ../nbs/api/34_downloads.ipynb #7e866e86
+# %% ../nbs/api/34_downloads.ipynb #ccd383f1
 def deepir_download(argv=None): # the command's arguments; those of the command line when not given
     "Fetch data sets and checkpoints by name; without a name, list them."
     p = argparse.ArgumentParser(prog="deepir_download", description="Fetch data sets and checkpoints, whole or not at all; the same command goes on where it was stopped. Without a name: what there is.")
