@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from .contributions import contributions, place_extent
-from .images import imagenet, open_image, parse_transforms, to_tensor
+from .images import open_image, parse_transforms, to_tensor
 from .nets import RetrievalNet
 
 # %% ../nbs/api/80_viz.ipynb #aacd69ee
