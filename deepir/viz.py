@@ -57,12 +57,13 @@ def show_ranking(
     queries=(0,), # indices of queries, a row each
     k:int=8, # photos found to show
     mode:str|None=None, # measure that tells right from wrong; "medium" or the only one when not given
+    size:float=1.25, # width of a photo, inches
 )->plt.Figure:
     "Queries and what was found for them, marked right, wrong or junk."
     ds, queries = report.dataset, [queries] if isinstance(queries, int) else list(queries)
     mode = mode or ("medium" if "medium" in ds.modes else ds.modes[0])
     indices, scores = report.rankings(min(k, len(ds)))
-    fig, axs = plt.subplots(len(queries), k + 1, figsize=(1.25*(k + 1), 1.45*len(queries)), squeeze=False, layout="constrained")
+    fig, axs = plt.subplots(len(queries), k + 1, figsize=(size*(k + 1), (size + .2)*len(queries)), squeeze=False, layout="constrained")
     for row, q in zip(axs, queries):
         box = ds.queries.boxes[q] if ds.queries.boxes else None
         show_photo(row[0], open_image(ds.queries.path(q)), f"query {q}  " + (f"AP {100*report.AP[mode][q]:.0f}" if report.AP[mode][q] >= 0 else "nothing to find"), marks["query"][0], box)
@@ -98,17 +99,19 @@ def show_heatmap(
     whitenp:float=.25, # its power
     whitenv:int|None=None, # its first axes
     trfs:str="", # a transform string, for all photos
+    size:float=1.9, # width of a photo, inches
 )->plt.Figure:
     "A query, and where in found photos their similarity to it comes from."
     query, *photos = [parse_transforms(trfs)(p if isinstance(p, Image.Image) else open_image(p)) for p in (query_photo, *(found_photo if isinstance(found_photo, (list, tuple)) else [found_photo]))]
     p = next(net.parameters())
     a, *found = [to_tensor(img, *(net.preprocess[k] for k in ("mean", "std")))[None].to(p) for img in (query, *photos)]
     parts = [[t[0].cpu() for t in contributions(net, a, b, whiten, whitenp, whitenv)] for b in found]
-    fig, axs = plt.subplots(1, len(photos) + 1, figsize=(1.9*(len(photos) + 1), 1.9), layout="constrained")
+    fig, axs = plt.subplots(1, len(photos) + 1, figsize=(size*(len(photos) + 1), size), layout="constrained")
     show_photo(axs[0], query, "query", marks["query"][0])
     for ax, img, b, (heat, rest) in zip(axs[1:], photos, found, parts):
         s, good, bad = (t.item() for t in (heat.sum() + rest, heat.clamp(min=0).sum(), -heat.clamp(max=0).sum()))
-        show_photo(ax, _pale(img), f"{s:.2f} = {good:.2f} − {bad:.2f} {'−' if rest < 0 else '+'} {abs(rest.item()):.2f}".replace("-", "−"))
+        more = f" {'−' if rest < 0 else '+'} {abs(rest.item()):.2f}" if abs(rest) >= .005 else ""
+        show_photo(ax, _pale(img), f"{s:.2f} = {good:.2f} − {bad:.2f}{more}".replace("-", "−"))
         show_heat(ax, heat, place_extent(net, b.shape[-2:], heat.shape), max(h.abs().max().item() for h, _ in parts))
     plt.close(fig)
     return fig
