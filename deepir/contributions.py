@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['gem_parts', 'mac_parts', 'rmac_parts', 'parts', 'carry_back', 'contributions', 'place_extent']
 
-# %% ../nbs/api/75_contributions.ipynb #46e20bfb
+# %% ../nbs/api/75_contributions.ipynb #e0a0b2b2
 import math
 
 import torch
@@ -16,7 +16,7 @@ from .eval import find_whitening
 from .nets import RetrievalNet, evaluating
 from .pooling import MAC, RMAC, GeM, SPoC, gem, rmac_regions
 
-# %% ../nbs/api/75_contributions.ipynb #73756e37
+# %% ../nbs/api/75_contributions.ipynb #57a04ca5
 def gem_parts(
     x:Tensor, # feature maps (B, C, H, W); values below `eps` count as `eps`
     p=3., # the power, > 0
@@ -27,7 +27,7 @@ def gem_parts(
     power = (x/x.amax((-2, -1), keepdim=True)).pow(p)
     return power/power.sum((-2, -1), keepdim=True)*gem(x, p, eps)[..., None, None]
 
-# %% ../nbs/api/75_contributions.ipynb #49e56202
+# %% ../nbs/api/75_contributions.ipynb #f0eb54e5
 def mac_parts(
     x:Tensor, # feature maps (B, C, H, W)
 )->Tensor: # (B, C, H, W); the sum over places is `mac(x)`
@@ -46,7 +46,7 @@ def rmac_parts(
         parts[..., t:t+s, l:l+s] += region/region.sum((-2, -1), keepdim=True).norm(dim=1, keepdim=True).clamp(min=1e-12)
     return parts
 
-# %% ../nbs/api/75_contributions.ipynb #e336f93b
+# %% ../nbs/api/75_contributions.ipynb #3f15a5cf
 def parts(
     pooling:nn.Module, # a layer `SPoC`, `MAC`, `GeM` or `RMAC`
     x:Tensor, # feature maps (B, C, H, W)
@@ -59,7 +59,7 @@ def parts(
     if isinstance(pooling, RMAC): return rmac_parts(x, pooling.levels)
     raise ValueError(f"the parts of {type(pooling).__name__} are not known; known are those of SPoC, MAC, GeM and RMAC")
 
-# %% ../nbs/api/75_contributions.ipynb #f123198b
+# %% ../nbs/api/75_contributions.ipynb #56cfdc6d
 def carry_back(
     net:RetrievalNet, # its projection is an `nn.Linear`, or None
     query:Tensor, # (D,) what the photos are compared with
@@ -74,6 +74,7 @@ def carry_back(
     norm = pooled.norm(dim=1, keepdim=True) if net.norm_pooled else 1.
     W, b = (torch.eye(pooled.shape[1]), None) if net.projection is None else (net.projection.weight, net.projection.bias)
     W, b = W.to(pooled), torch.zeros(len(W)).to(pooled) if b is None else b.to(pooled)
+    if len(query) != (dim := len(W) if whitening is None else len(whitening.components[:v])): raise ValueError(f"the query has {len(query)} dimensions, the photos are compared in {dim}; a query after whitening needs whiten=")
     y = F.linear(pooled/norm, W, b)
     if whitening is not None:
         A, m = (whitening.components[:v]/whitening.variances[:v, None]**p).to(pooled), whitening.mean.to(pooled)
@@ -82,7 +83,7 @@ def carry_back(
     u = u/y.norm(dim=1, keepdim=True)
     return u @ W/norm, rest + u @ b
 
-# %% ../nbs/api/75_contributions.ipynb #3d7a45d5
+# %% ../nbs/api/75_contributions.ipynb #534a6f9a
 def contributions(
     net:RetrievalNet, # the network; not changed
     a:Tensor, # what was asked for: a photo (1, 3, H, W), or a descriptor (D,) as it was compared, after whitening
@@ -92,6 +93,8 @@ def contributions(
     whitenv:int|None=None, # its first axes
 )->tuple: # (maps (B, h, w), rest (B,)): the similarity to `a` is `maps.sum((1, 2)) + rest`
     "What each place of photos `b` adds to their similarity to `a`."
+    if not isinstance(net, RetrievalNet): raise ValueError(f"contributions need a RetrievalNet, not a {type(net).__name__}: one has to know its pooling and its projection")
+    if a.ndim != 1 and (a.ndim != 4 or len(a) != 1): raise ValueError(f"expected one photo (1, 3, H, W) or one descriptor (D,) that was asked for, got shape {tuple(a.shape)}")
     if whiten is not None: whiten = find_whitening(whiten, net)
     with evaluating(net):
         if a.ndim == 4: a = net(a)[0] if whiten is None else whiten(net(a), whitenp, whitenv)[0]
@@ -99,7 +102,7 @@ def contributions(
         weights, rest = carry_back(net, a.to(p), p.sum((-2, -1)), whiten, whitenp, whitenv)
         return torch.einsum("bchw,bc->bhw", p.double(), weights).float(), rest.float()
 
-# %% ../nbs/api/75_contributions.ipynb #57a9973b
+# %% ../nbs/api/75_contributions.ipynb #38fab842
 def place_extent(
     net:RetrievalNet, # the network
     photo:tuple, # (height, width) of a photo, pixels

@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from .contributions import contributions, place_extent
-from .images import open_image, parse_transforms, to_tensor
+from .images import imagenet, open_image, parse_transforms, to_tensor
 from .nets import RetrievalNet
 
 # %% ../nbs/api/80_viz.ipynb #aacd69ee
@@ -104,7 +104,7 @@ def show_heatmap(
     "A query, and where in found photos their similarity to it comes from."
     query, *photos = [parse_transforms(trfs)(p if isinstance(p, Image.Image) else open_image(p)) for p in (query_photo, *(found_photo if isinstance(found_photo, (list, tuple)) else [found_photo]))]
     p = next(net.parameters())
-    a, *found = [to_tensor(img, *(net.preprocess[k] for k in ("mean", "std")))[None].to(p) for img in (query, *photos)]
+    a, *found = [to_tensor(img, *(getattr(net, "preprocess", imagenet)[k] for k in ("mean", "std")))[None].to(p) for img in (query, *photos)]
     parts = [[t[0].cpu() for t in contributions(net, a, b, whiten, whitenp, whitenv)] for b in found]
     fig, axs = plt.subplots(1, len(photos) + 1, figsize=(size*(len(photos) + 1), size), layout="constrained")
     show_photo(axs[0], query, "query", marks["query"][0])
@@ -112,7 +112,7 @@ def show_heatmap(
         s, good, bad = (t.item() for t in (heat.sum() + rest, heat.clamp(min=0).sum(), -heat.clamp(max=0).sum()))
         more = f" {'−' if rest < 0 else '+'} {abs(rest.item()):.2f}" if abs(rest) >= .005 else ""
         show_photo(ax, _pale(img), f"{s:.2f} = {good:.2f} − {bad:.2f}{more}".replace("-", "−"))
-        show_heat(ax, heat, place_extent(net, b.shape[-2:], heat.shape), max(h.abs().max().item() for h, _ in parts))
+        show_heat(ax, heat, place_extent(net, b.shape[-2:], heat.shape), max(h.abs().max().item() for h, _ in parts) or 1.)
     plt.close(fig)
     return fig
 
