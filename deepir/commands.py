@@ -168,7 +168,7 @@ def deepir_search(argv=None): # the command's arguments; those of the command li
     print(photos, file=sys.stderr)
     for _, reason in photos.failed: print(f"left out: {reason}", file=sys.stderr)
     results = {q: photos.search(q, args.k, box=args.box, whiten=whitening, whitenp=args.whitenp) for q in queries}
-    rows = [(Shot(q, q.name, box=args.box), [Shot(m.path, f"{n}  {m.score:.3f}  {m.path.relative_to(args.folder)}") for n, m in enumerate(found, 1)]) for q, found in results.items()]
+    rows = [(Shot(q, str(q), box=args.box), [Shot(m.path, f"{n}  {m.score:.3f}  {m.path.relative_to(args.folder)}") for n, m in enumerate(found, 1)]) for q, found in results.items()]
     answer = answer_of(results, args.format)
     if args.output:
         with atomic_path(args.output) as tmp: tmp.write_text(answer)
