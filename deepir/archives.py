@@ -10,7 +10,7 @@ import gzip, os, posixpath, shutil, stat, tarfile, zipfile, zlib
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from .core import bar_options
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from .archives import alone, check_room, files_in, open_archive, unpack
 from .core import atomic_path, bar_options, data_root, unknown_name
