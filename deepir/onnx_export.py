@@ -96,6 +96,7 @@ def export_onnx(
         whiten = net.whitenings[name]
     if size is None and any(isinstance(m, RMAC) for m in net.modules()): raise ValueError(f"{arch}: R-MAC lays its squares by the size of the map; give size=(height, width), and the file is for photos of that size")
     whole = PixelsToDescriptors(net, whiten, whitenp, whitenv, whitenm)
+    if (gb := sum(t.nbytes for t in whole.state_dict().values())/2**30) > 1.5: raise ValueError(f"{arch}: its {gb:.1f} GB of weights are too many for one ONNX file")
     try: program = onnx_program(whole, size)
     except Exception as e: raise ValueError(f"{arch}: torch cannot write it for photos of {size or 'any size; try size=(height, width)'}: {str(e.__cause__ or e).strip().splitlines()[0]}") from e
     program.model.metadata_props.update(made_by=f"deepir {__version__}", network=arch, whitening="none" if whiten is None else f"{name}, power {whitenp:g}", descriptors="float32 (batch, D), L2-normalised",
