@@ -49,7 +49,7 @@ def fit_size(
     "Resize photos to a size that a network takes: up to the next multiple, or to the only one."
     if fixed is None and multiple == 1: return x
     h, w = x.shape[-2:]
-    h, w = fixed or (-(-h//multiple)*multiple, -(-w//multiple)*multiple)
+    h, w = fixed or ((h + multiple - 1)//multiple*multiple, (w + multiple - 1)//multiple*multiple)
     return F.interpolate(x.float(), (h, w), mode="bilinear", align_corners=False, antialias=True).to(x.dtype)
 
 # %% ../nbs/api/16_timm.ipynb #3396a13b

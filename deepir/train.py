@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from .checkpoints import save_model
 from .core import atomic_path, bar_options, keep_memory, pick_device, unknown_name, world
