@@ -197,10 +197,12 @@ def _check_wishes(dataset, on_error, precision):
     if precision not in precisions: raise unknown_name("precision", precision, precisions)
     if not len(dataset): raise ValueError("a data set without photos")
 
-def made_by(net, trfs="", pooling="gem", gemp=3., precision="float32", **_): # what must be equal for descriptors to be comparable
+def made_by(net, trfs="", pooling="gem", gemp=3., precision="float32", **_): # options of `extract`; others do not change a descriptor
+    "What must be equal for descriptors to be comparable."
     return dict(network=fingerprint(net), trfs=[trfs] if isinstance(trfs, str) else list(trfs), pooling=pooling, gemp=gemp, precision=precision)
 
-def photos_of(dataset, idx): # what a shard is made of: a key for each photo, or [key, box]
+def photos_of(dataset, idx): # a key for each photo, or [key, box]
+    "What a shard is made of."
     boxes = getattr(dataset, "boxes", None)
     return [dataset.keys[i] if boxes is None or boxes[i] is None else [dataset.keys[i], [float(v) for v in boxes[i]]] for i in idx]
 
