@@ -40,7 +40,7 @@ def train_parser():
     p.add_argument("--dataset", "-d", default="ToyLandmarks('train')", help="labelled photos: a name, a command string, or a folder with a subfolder for each landmark")
     p.add_argument("--val", help="a data set to evaluate on; ToyLandmarks where that is trained on")
     p.add_argument("--checkpoint", default="deepir_train.pt", help="the model to write; started again, training goes on from there")
-    p.add_argument("--arch", default="tiny", help="e.g. resnet50_rmac, mobilenet_v2, tiny")
+    p.add_argument("--arch", default="tiny", help="e.g. resnet50_rmac, mobilenet_v2, timm:..., tiny")
     p.add_argument("--weights", help="of the trunk, as torchvision names them: DEFAULT is ImageNet's")
     p.add_argument("--out-dim", type=int, default=128, help="dimensions of the descriptor")
     p.add_argument("--pooling", default="gem", help="gem, max, avg or rmac")
@@ -67,7 +67,7 @@ def read_train_args(argv=None): # (args, options of `TrainConfig`)
     return args, options
 
 # %% ../nbs/api/92_commands.ipynb #ec51e2eb
-@tell((ValueError, OSError, FloatingPointError))
+@tell((ValueError, OSError, ImportError, FloatingPointError))
 def deepir_train(argv=None): # the command's arguments; those of the command line when not given
     "Train a network, learn its whitening, write both."
     args, options = read_train_args(argv)
@@ -110,7 +110,7 @@ def largest_difference(
     return (y - z).abs().max().item() if y.shape == z.shape else float("inf")
 
 # %% ../nbs/api/92_commands.ipynb #3b22c247
-@tell((ValueError, OSError, ImportError))
+@tell()
 def deepir_convert(argv=None): # the command's arguments; those of the command line when not given
     "Write a checkpoint of the original as plain tensors; say what is in it."
     p = argparse.ArgumentParser(description="Read a checkpoint safely, say what is in it, write it as plain tensors.")

@@ -222,7 +222,7 @@ def find_distractors(
 # %% ../nbs/api/60_eval.ipynb #dd497f2d
 def evaluate(
     dataset="ToyLandmarks", # a name, a command string, a folder or a `Dataset`
-    model="toy", # an embedded model, a checkpoint's path, or a network
+    model="toy", # an embedded model, a checkpoint's path, a network's name ("resnet50", "timm:..."), or a network
     trfs="", # a transform string, or a list of them: several scales
     pooling:str="gem", # over scales: "gem" or "mean"
     gemp:float=3, # the power of "gem"
