@@ -24,7 +24,11 @@ from .kapture import extract_kapture
 from .viz import show_ranking
 
 # %% ../nbs/api/90_cli.ipynb #67605932
-def shared_flags(description, dataset=True):
+def shared_flags(
+    description:str, # of the command
+    dataset:bool=True, # is there a `--dataset`?
+)->argparse.ArgumentParser:
+    "A parser of the flags that say what is described and how."
     p = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     if dataset: p.add_argument("--dataset", "-d", default="ToyLandmarks", help="a name, a command string such as 'ImageList(\"list.txt\", \"root\")', or a folder")
     p.add_argument("--checkpoint", default="toy", help="the path of a checkpoint, deepir's or dirtorch's; an embedded model; or a network off the shelf: resnet50, timm:...")
@@ -45,45 +49,55 @@ def shared_flags(description, dataset=True):
 
 # %% ../nbs/api/90_cli.ipynb #e9de290f
 def device_of(gpu): # 1000 and above: counted among those that CUDA_VISIBLE_DEVICES names, which is how torch counts
+    "The device that `--gpu` means."
     return "auto" if not gpu else "cpu" if min(gpu) < 0 or not torch.cuda.is_available() else f"cuda:{gpu[0]%1000}"
 
 def whitening_of(name, net):
+    "The whitening that `--whiten` means, or None."
     if name.lower() in ("none", ""): return None
     stored = list(net.whitenings)
     if name == "auto": return net.whitenings["Landmarks_clean" if "Landmarks_clean" in stored else stored[0]] if stored else None
     return find_whitening(name, net)
 
-def describing(args): # arguments of `extract`
+def describing(args):
+    "The flags that are arguments of `extract`."
     return dict(trfs=args.trfs, pooling=args.pooling, gemp=args.gemp, batch_size=args.batch_size, threads=args.threads, device=device_of(args.gpu), on_error=args.on_error, precision=args.precision)
 
-def title_of(net, name): return f"{name} ({net.meta.get('arch', 'own network')}, {net.meta.get('trained', 'how trained is not recorded')})"
+def title_of(net, name):
+    "What a network is, in a line."
+    return f"{name} ({net.meta.get('arch', 'own network')}, {net.meta.get('trained', 'how trained is not recorded')})"
 
 # %% ../nbs/api/90_cli.ipynb #1cee2197
-def steps_of(args, whitening): # name -> arguments of `postprocess`, each step on top of those before
+def steps_of(args, whitening): # name -> arguments of `postprocess`
+    "The steps that were asked for, each on top of those before."
     steps, kw = {"plain": {}}, {}
     for name, on, more in (("+ whitening", whitening, dict(whiten=whitening, whitenp=args.whitenp, whitenv=args.whitenv, whitenm=args.whitenm)),
                            ("+ augmented database", args.adba, dict(adba=args.adba)), ("+ query expansion", args.aqe, dict(aqe=args.aqe))):
         if on: steps[name] = kw = {**kw, **more}
     return steps
 
-def table_of(reports):
+def table_of(reports): # {name: report}
+    "mAP of each step, as text."
     modes = list(next(iter(reports.values())).AP)
     lines = [f"{'mAP, %':24}" + "".join(f"{m:>9}" for m in modes)]
     return "\n".join(lines + [f"{name:24}" + "".join(f"{100*v:9.2f}" for v in r.mAP.values()) for name, r in reports.items()])
 
 # %% ../nbs/api/90_cli.ipynb #36ff743f
-def results_of(report, detailed=False): # the measures by the names that the original gave them
+def results_of(report, detailed=False):
+    "The measures of a report by the names that the original gave them."
     results = {m if m == "mAP" else f"mAP-{m}": v for m, v in report.mAP.items()}
     if report.dataset.labels: results.update({f"top{k}": report.recall(k)["mAP"] for k in (1, 5, 10, 20, 50, 100) if k < len(report.dataset)})
     if detailed: results.update({"APs" if m == "mAP" else f"APs-{m}": ap.tolist() for m, ap in report.AP.items()})
     return results
 
-def merge_json(path, name, results): # adds to what the file holds
+def merge_json(path, name, results):
+    "Add results to what a file holds."
     data = json.loads(Path(path).read_text()) if Path(path).exists() else {}
     with atomic_path(path) as tmp: tmp.write_text(json.dumps({**data, name: results}, indent=1))
 
 # %% ../nbs/api/90_cli.ipynb #870c3ec7
 def eval_parser():
+    "The flags of `deepir_eval`."
     p = shared_flags("From photos to mAP: evaluate a retrieval model on a data set. Without arguments: the embedded model on drawn landmarks.")
     p.add_argument("--aqe", type=float, nargs=2, metavar=("K", "ALPHA"), help="query expansion")
     p.add_argument("--adba", type=float, nargs=2, metavar=("K", "ALPHA"), help="database augmentation")
@@ -98,6 +112,7 @@ def eval_parser():
 
 # %% ../nbs/api/90_cli.ipynb #767ac3e9
 def read_eval_args(argv=None):
+    "The arguments of `deepir_eval`, made ready."
     args = eval_parser().parse_args(argv)
     for name in ("aqe", "adba"):
         if k := getattr(args, name): setattr(args, name, (int(k[0]), k[1]))
@@ -106,7 +121,8 @@ def read_eval_args(argv=None):
     return args
 
 # %% ../nbs/api/90_cli.ipynb #6acbb09f
-def tell(errors=(ValueError, OSError, ImportError)): # a user's mistake is a line, not a traceback
+def tell(errors=(ValueError, OSError, ImportError)):
+    "Make a user's mistake a line, not a traceback."
     def wrap(command):
         def run(argv=None):
             try: return command(argv)
@@ -159,7 +175,8 @@ def deepir_extract(argv=None): # the command's arguments; those of the command l
         for _, reason in features.failed: print(f"left out: {reason}")
 
 # %% ../nbs/api/90_cli.ipynb #d14c368d
-def output_file(text): # the type of --output
+def output_file(text):
+    "The type of `--output`."
     if not text.endswith(".npy"): raise argparse.ArgumentTypeError(f"{text!r}: expected a file that ends in .npy")
     return Path(text)
 

@@ -27,7 +27,8 @@ from .train import TrainConfig, train
 from .whiten import Whitening
 
 # %% ../nbs/api/92_commands.ipynb #4d82def7
-def yes_or_no(text): # the type of a flag
+def yes_or_no(text):
+    "The type of a flag that is true or false."
     words = dict(true=True, yes=True, false=False, no=False) | {"1": True, "0": False}
     if text.lower() not in words: raise argparse.ArgumentTypeError(f"{text!r}: expected true or false")
     return words[text.lower()]
@@ -36,6 +37,7 @@ from_scratch = dict(steps=300, lr=3e-3, schedule="cosine", warmup=30, freeze_bn=
     trfs="RandomResizedCrop(96, scale=(.45, 1), ratio=(.7, 1.4)), ColorJitter(.3, .3, .3)")
 
 def train_parser():
+    "The flags of `deepir_train`."
     p = argparse.ArgumentParser(description="Train a retrieval network. Without arguments: the small one on drawn landmarks.")
     p.add_argument("--dataset", "-d", default="ToyLandmarks('train')", help="labelled photos: a name, a command string, or a folder with a subfolder for each landmark")
     p.add_argument("--val", help="a data set to evaluate on; ToyLandmarks where that is trained on")
@@ -59,6 +61,7 @@ def train_parser():
 
 # %% ../nbs/api/92_commands.ipynb #4f3791ea
 def read_train_args(argv=None): # (args, options of `TrainConfig`)
+    "The arguments of `deepir_train`, made ready."
     args = train_parser().parse_args(argv)
     if args.val is None and "ToyLandmarks" in args.dataset: args.val = "ToyLandmarks"
     given = {f.name: getattr(args, f.name) for f in fields(TrainConfig) if getattr(args, f.name, None) is not None}
@@ -141,6 +144,7 @@ def photo_model(
 
 # %% ../nbs/api/92_commands.ipynb #3731e331
 def search_parser():
+    "The flags of `deepir_search`."
     p = shared_flags("Find photos in a folder. The folder is described once and kept in step with what is added and removed.", dataset=False)
     p.set_defaults(checkpoint="auto")
     p.add_argument("query", nargs="+", type=Path, help="photos to look for, or folders of them")
@@ -154,7 +158,8 @@ def search_parser():
     p.add_argument("--index", type=Path, help="folder for the descriptors; .deepir in FOLDER when not given")
     return p
 
-def answer_of(results, kind): # results: {query: matches}
+def answer_of(results, kind): # {query: matches}; "text", "csv" or "json"
+    "What was found, as text."
     rows = [dict(query=str(q), rank=n, score=round(m.score, 4), path=str(m.path)) for q, found in results.items() for n, m in enumerate(found, 1)]
     if kind == "json": return json.dumps(rows, indent=1) + "\n"
     if kind == "text": return "".join(f"{'' if r['rank'] > 1 else r['query'] + chr(10)}{r['rank']:4} {r['score']:8.4f}  {r['path']}\n" for r in rows)

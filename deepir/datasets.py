@@ -88,7 +88,13 @@ class ImageList(Dataset):
 class LabelledDataset(Dataset):
     "Labelled photos, each of them a query for the others of its label."
     modes = ("mAP",)
-    def __init__(self, keys, labels, root="", name=None, ap="finite"):
+    def __init__(self,
+        keys:list, # a path below `root` for each photo
+        labels:list, # of each photo
+        root="", # the folder of the photos
+        name=None, # in reports
+        ap:str="finite", # "finite" or "trapezoid": how average precision is summed
+    ):
         if len(keys) != len(labels): raise ValueError(f"{len(keys)} photos but {len(labels)} labels")
         super().__init__(keys, root, labels=list(labels), name=name)
         self.ap, self.by_label = ap, {}
@@ -134,7 +140,12 @@ class ImageListLabelsQ(LabelledDataset):
 # %% ../nbs/api/30_datasets.ipynb #17fc4c10
 class ImageClusters(LabelledDataset):
     "Photos from a .json of {path: cluster}; a cluster of null leaves the photo out."
-    def __init__(self, json_path, root="", name=None, ap="finite"):
+    def __init__(self,
+        json_path, # the file
+        root="", # the folder of the photos
+        name=None, # in reports
+        ap:str="finite", # "finite" or "trapezoid"
+    ):
         pairs = [(k, v) for k, v in json.loads(Path(json_path).read_text()).items() if v is not None]
         super().__init__([k for k, _ in pairs], [v for _, v in pairs], root, name, ap)
 

@@ -12,12 +12,14 @@ from collections import defaultdict, deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from .core import bar_options, keep_memory, pick_device, unknown_name, world
+from .datasets import load_dataset
 from .images import ImageError, imagenet, normalize, parse_transforms, to_pixels
 from .inference import for_inference, precisions
 from .pooling import pool_scales
@@ -192,14 +194,15 @@ def fingerprint(
     for name, t in sorted(net.state_dict().items()): digest.update(name.encode()); digest.update(t.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()[:16]
 
-def _check_wishes(dataset, on_error, precision):
+def _check_wishes(dataset, net, on_error, precision):
+    if isinstance(net, (str, Path)): raise ValueError(f"extract needs a network, not its name: load_model({str(net)!r}) from deepir.checkpoints gives it")
     if on_error not in ("raise", "skip"): raise ValueError(f"on_error is 'raise' or 'skip', not {on_error!r}")
     if precision not in precisions: raise unknown_name("precision", precision, precisions)
     if not len(dataset): raise ValueError("a data set without photos")
 
 def made_by(net, trfs="", pooling="gem", gemp=3., precision="float32", **_): # options of `extract`; others do not change a descriptor
     "What must be equal for descriptors to be comparable."
-    return dict(network=fingerprint(net), trfs=[trfs] if isinstance(trfs, str) else list(trfs), pooling=pooling, gemp=gemp, precision=precision)
+    return dict(network=fingerprint(net), trfs=[trfs] if isinstance(trfs, str) else list(trfs), pooling=pooling, gemp=float(gemp), precision=precision)
 
 def photos_of(dataset, idx): # a key for each photo, or [key, box]
     "What a shard is made of."
@@ -208,7 +211,7 @@ def photos_of(dataset, idx): # a key for each photo, or [key, box]
 
 # %% ../nbs/api/40_features.ipynb #02a6f06c
 def extract(
-    dataset, # a `Dataset`, or anything with `keys`, `open(i)` and a length
+    dataset, # a `Dataset`, what `load_dataset` takes, or anything with `keys`, `open(i)` and a length
     net, # a `RetrievalNet`, or any module (B, 3, H, W) -> (B, D); not changed
     trfs="", # a transform string, or a list of them: several scales
     pooling:str="gem", # over scales: "gem" or "mean"
@@ -224,7 +227,8 @@ def extract(
     dtype:str="float32", # of the store: or "float16"
 )->Features: # descriptors in the order of the data set
     "Describe every photo of a data set."
-    _check_wishes(dataset, on_error, precision)
+    if isinstance(dataset, (str, Path)): dataset = load_dataset(dataset)
+    _check_wishes(dataset, net, on_error, precision)
     rank, n = world() if store is not None else (0, 1)
     shards = [(s, range(start, min(start + shard, len(dataset)))) for s, start in enumerate(range(0, len(dataset), shard))]
     kept = None if store is None else Store(store, made_by(net, trfs, pooling, gemp, precision), shard, dtype)

@@ -6,7 +6,7 @@
 __all__ = ['Shot', 'page', 'as_data', 'button', 'write_gallery', 'rows_of', 'show_rows']
 
 # %% ../nbs/api/84_gallery.ipynb #888dc5fb
-import base64, html, io
+import base64, html, io, textwrap
 from collections import namedtuple
 
 import matplotlib.pyplot as plt
@@ -115,6 +115,6 @@ def show_rows(
         for ax, shot in zip(row, (query, *found)):
             img = shot.photo if isinstance(shot.photo, Image.Image) else open_image(shot.photo)
             mark = "query" if shot is query else shot.mark
-            ax.axis("on"); show_photo(ax, img, shot.caption, mark and marks[mark][0], shot.box)
+            ax.axis("on"); show_photo(ax, img, "\n".join(textwrap.wrap(shot.caption, 20)), mark and marks[mark][0], shot.box)
     plt.close(fig)
     return fig

@@ -36,7 +36,7 @@ after_sum = {nn.ReLU: ("relu", []), None: (None, [])} # oneDNN knows no others t
 class JoinedConv(nn.Module):
     "A convolution, the sum with another map, and the activation, in one pass."
     def __init__(self,
-        conv:nn.Conv2d,
+        conv:nn.Conv2d, # its padding of zeros, given in numbers
         activation:tuple, # a value of `activations`, or of `after_sum`
     ): super().__init__(); self.conv, self.activation = conv, activation
     def forward(self, x, other=None):
