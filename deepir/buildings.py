@@ -20,7 +20,7 @@ def draw_course(
     kind:str, # stone, brick, bands, boards, timber or plain
     x:float, y:float, w:float, h:float, # from its lower left corner, metres
 ):
-    "The texture of a wall"
+    "The texture of a wall."
     dark = shade(p.wall, .88)
     if kind in ("stone", "brick"):
         dy, dx = (.8, 1.5) if kind == "stone" else (.34, .8)
@@ -43,7 +43,7 @@ def draw_course(
 # %% ../nbs/api/27_buildings.ipynb #423de4d6
 @dataclass(frozen=True)
 class Storey:
-    "One floor"
+    "One floor."
     height:float # metres
     n:int # bays
     window:Window
@@ -51,7 +51,7 @@ class Storey:
 
 @dataclass(frozen=True)
 class Volume:
-    "One block of a building, from the ground to the top of its roof"
+    "One block of a building, from the ground to the top of its roof."
     x:float # its middle, metres from the middle of the building
     width:float # metres
     storeys:tuple
@@ -68,7 +68,7 @@ class Volume:
 
 @dataclass(frozen=True)
 class Building:
-    "A landmark: everything that tells it from any other"
+    "A landmark: everything that tells it from any other."
     family:str
     palette:Palette
     volumes:tuple # of `Volume`, from back to front
@@ -80,7 +80,7 @@ class Building:
 
 # %% ../nbs/api/27_buildings.ipynb #5aedaed4
 def draw_storey(c, p, s, v, y):
-    "The openings of storey `s` of volume `v`, whose floor is at height `y`"
+    "The openings of storey `s` of volume `v`, whose floor is at height `y`."
     bay, w = (v.width - .5)/s.n, v.width - .3
     if s.base == "arcade": return draw_arcade(c, p, s.window.shape, s.n, v.x, y, w, .92*s.height)
     if s.base == "columns": return draw_columns(c, p, s.n + 1, v.x, y, w, .93*s.height)
@@ -93,7 +93,7 @@ def draw_storey(c, p, s, v, y):
         draw_mark(c, p, "rose" if v.mark == "none" else v.mark, v.rays, v.x, y + s.height/2, min(.38*s.height, .3*v.width))
 
 def draw_volume(c, p, v):
-    "One block: wall, storeys, cornices, roof"
+    "One block: wall, storeys, cornices, roof."
     x, w, h, y = v.x - v.width/2, v.width, v.height, 0
     c.rect(x + w, 0, .55, h - .4, DARK)
     c.rect(x, 0, w, h, p.wall, DEEP)
@@ -119,14 +119,14 @@ def draw_building(
     b:Building,
     pixels:int=400, # the longer side of the picture
 ): # RGBA image; its lower edge is the ground
-    "The front of a building"
+    "The front of a building."
     w, h = b.extent
     c = Canvas(w, h, pixels/max(w, h), shade(b.palette.wall, .6))
     for v in b.volumes: draw_volume(c, b.palette, v)
     return c.image()
 
 def draw_lights(b:Building, pixels:int=400): # 8-bit mask, as large as the picture
-    "Where a building is lit from inside"
+    "Where a building is lit from inside."
     black, white = (0,0,0), (255,255,255)
     bare = tuple(replace(v, course="plain", quoins=False) for v in b.volumes)
     return draw_building(replace(b, palette=Palette(black, black, black, white, black, black), volumes=bare), pixels).getchannel("R")
@@ -157,18 +157,18 @@ STEEP = dict(spire=1.9, dome=.5, onion=1., bell=.9, gable=.62, steps=.7, hip=.3,
 
 # %% ../nbs/api/27_buildings.ipynb #b55a7f6c
 def pick(rng, options):
-    "One of the options by chance"
+    "One of the options by chance."
     return options[int(rng.integers(len(options)))]
 
 def random_window(rng, shapes, dresses):
-    "One kind of window"
+    "One kind of window."
     shape, across = pick(rng, shapes), int(rng.integers(1, 4))
     slim = shape == "lancet"
     return Window(shape, 1 if slim else across, int(rng.integers(1, 5)), pick(rng, dresses),
                   .3 if slim else rng.uniform(.4, .62), rng.uniform(.5, .66))
 
 def random_volume(rng, width, floors, base, course, shapes, dresses, roofs):
-    "One block of `floors` storeys over a ground floor of kind `base`"
+    "One block of `floors` storeys over a ground floor of kind `base`."
     n, window, storeys = max(1, round(width/rng.uniform(2.3, 4))), random_window(rng, shapes, dresses), []
     for k in range(floors):
         if k and rng.random() < .45: window = random_window(rng, shapes, dresses)
@@ -189,7 +189,7 @@ def random_building(
     rng:np.random.Generator,
     family:str, # a key of `FAMILIES`
 ): # a `Building`
-    "A building of this family"
+    "A building of this family."
     colours, *words = FAMILIES[family]
     courses, shapes, dresses, roofs = (w.split() for w in words)
     def age(colour): return tuple(min(255, int(v*k)) for v, k in zip(colour, rng.uniform(.9, 1.08, 3)))

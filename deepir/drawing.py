@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 # %% ../nbs/api/26_drawing.ipynb #1300492f
 @dataclass(frozen=True)
 class Palette:
-    "The materials of a building, as RGB"
+    "The materials of a building, as RGB."
     wall:tuple # masonry, plaster or planks
     trim:tuple # frames, cornices, columns
     roof:tuple
@@ -27,18 +27,18 @@ class Palette:
 DARK, SOFT, GLEAM = (30,20,40,70), (30,20,40,34), (255,250,235,44) # cast shadow, shade, light
 
 def palette(*codes): # six colours as hexadecimal numbers
-    "A palette from its codes"
+    "A palette from its codes."
     return Palette(*(tuple(bytes.fromhex(c)) for c in codes))
 
 def shade(colour, k): # RGB, and a factor
-    "A colour made darker or lighter"
+    "A colour made darker or lighter."
     return tuple(min(255, int(v*k)) for v in colour)
 
 # %% ../nbs/api/26_drawing.ipynb #f98ce069
 DEEP, THIN = 255, 250 # opacity of walls, and of what has no depth behind it
 
 class Canvas:
-    "A drawing board in metres: x to the right from the middle, y up from the ground"
+    "A drawing board in metres: x to the right from the middle, y up from the ground."
     def __init__(self,
         width:float, # metres
         height:float, # metres
@@ -51,13 +51,13 @@ class Canvas:
         self.paint, self.mask = ImageDraw.Draw(self.rgb, "RGBA"), ImageDraw.Draw(self.alpha)
 
     def poly(self, pts, fill, solid=0):
-        "Fill the polygon `pts` (N, 2)"
+        "Fill the polygon `pts` (N, 2)."
         xy = (np.asarray(pts, float)*(self.scale, -self.scale) + (self.x0, self.y0)).ravel().tolist()
         self.paint.polygon(xy, fill=fill)
         if solid: self.mask.polygon(xy, fill=solid)
 
     def rect(self, x, y, w, h, fill, solid=0):
-        "Fill a rectangle; (x, y) is its lower left corner"
+        "Fill a rectangle; (x, y) is its lower left corner."
         if w <= 0 or h <= 0: return
         s, x0, y0 = self.scale, self.x0, self.y0
         box = [x0 + x*s, y0 - (y+h)*s, x0 + (x+w)*s, y0 - y*s]
@@ -68,7 +68,7 @@ class Canvas:
     def disc(self, x, y, r, fill, solid=0): self.poly(CIRCLE*r + (x, y), fill, solid)
 
     def image(self):
-        "The finished picture, RGBA"
+        "The finished picture, RGBA."
         im = self.rgb.copy()
         im.putalpha(self.alpha)
         return im.reduce(2)
@@ -82,7 +82,7 @@ def contact_sheet(
     cell:tuple=(120,100), # width and height of a cell, pixels
     paper:tuple=(255,255,255), # colour between the pictures
 ):
-    "Pictures side by side on paper, each shrunk to fit its cell"
+    "Pictures side by side on paper, each shrunk to fit its cell."
     w, h = cell
     sheet = Image.new("RGB", (columns*w, -(-len(images)//columns)*h), paper)
     for i, im in enumerate(images):
@@ -104,7 +104,7 @@ def outline(
     x:float, y:float, # the middle of the sill
     w:float, h:float, # width and full height
 ):
-    "The polygon (N, 2) of an opening"
+    "The polygon (N, 2) of an opening."
     r = min(RISE[shape]*w, .9*h)
     top = ARCHES[shape]*(w, w if shape == "horseshoe" else r) + (x, y + h - r*(shape != "horseshoe"))
     return np.concatenate([[(x - w/2, y), (x + w/2, y)], top])
@@ -112,7 +112,7 @@ def outline(
 # %% ../nbs/api/26_drawing.ipynb #e4c173fd
 @dataclass(frozen=True)
 class Window:
-    "How the windows of a storey look"
+    "How the windows of a storey look."
     shape:str # a key of `RISE`
     across:int # panes side by side
     up:int # panes one above the other
@@ -121,7 +121,7 @@ class Window:
     height:float # of its storey, 0 to 1
 
 def draw_dress(c, p, dress, x, y, w, h, spring):
-    "What surrounds a window; `spring` is the height at which its arch begins"
+    "What surrounds a window; `spring` is the height at which its arch begins."
     if dress == "shutters":
         for u in (x - .75*w, x + .75*w):
             c.bar(u + .05, y - .05, .36*w, spring, DARK)
@@ -153,7 +153,7 @@ def draw_window(
     x:float, y:float, # the middle of its sill, metres
     w:float, h:float, # its size, metres
 ):
-    "A window: frame, panes, mullions, sill and dress"
+    "A window: frame, panes, mullions, sill and dress."
     f, spring = .12*min(w, .8) + .03, h - min(RISE[win.shape]*w, .9*h)
     if win.dress == "shutters": draw_dress(c, p, win.dress, x, y, w, h, spring)
     c.poly(outline(win.shape, x + .09, y - .09, w, h), DARK)
@@ -171,7 +171,7 @@ def draw_window(
 
 # %% ../nbs/api/26_drawing.ipynb #9a136f7a
 def draw_door(c, p, shape, x, y, w, h):
-    "A door in three steps of moulding, above two steps of stone"
+    "A door in three steps of moulding, above two steps of stone."
     for k in (2, 1): c.bar(x, y, 1.2*w + .6*k, .48 - .12*k, shade(p.trim, 1.02 - .1*k))
     c.poly(outline(shape, x + .12, y, 1.34*w, 1.13*h), DARK)
     for k, tone in ((1.34, 1), (1.18, .82), (1.02, 1)):
@@ -182,7 +182,7 @@ def draw_door(c, p, shape, x, y, w, h):
         for v in (.08, .42): c.bar(x + u*w, y + v*h, .26*w, .26*h, shade(p.door, .8))
 
 def draw_arcade(c, p, shape, n, x, y, w, h):
-    "`n` open arches"
+    "`n` open arches."
     b = w/n
     for u in x + (np.arange(n) - (n-1)/2)*b:
         c.poly(outline(shape, u, y, .84*b, .95*h), p.trim)
@@ -190,7 +190,7 @@ def draw_arcade(c, p, shape, n, x, y, w, h):
         c.poly(outline(shape, u + .1*b, y, .42*b, .74*h), shade(p.wall, .3))
 
 def draw_columns(c, p, n, x, y, w, h):
-    "`n` columns before a deep porch"
+    "`n` columns before a deep porch."
     c.bar(x, y, w, h, shade(p.wall, .55))
     r = min(.42, .2*w/n)
     for u in x + (np.arange(n) - (n-1)/2)*w/n:
@@ -205,7 +205,7 @@ def draw_mark(
     n:int, # petals of a rose, hour of a clock
     x:float, y:float, r:float, # centre and radius, metres
 ):
-    "A round ornament"
+    "A round ornament."
     if kind == "none": return
     for dx, k, col in ((.1, 1, DARK), (0, 1, p.trim), (0, .86, shade(p.trim, .8))): c.disc(x + dx, y - dx, k*r, col)
     def ray(a, pts, col): # a polygon turned to the angle a
@@ -234,7 +234,7 @@ PROFILES = dict( # (u, v): u from the eave -1 to the middle 0, v from 0 to 1
 CROWNS = ("spire", "dome", "onion", "bell") # round or pointed in plan: thin
 
 def draw_parapet(c, p, kind, x, y, w, h, n):
-    "A flat roof behind merlons or a balustrade"
+    "A flat roof behind merlons or a balustrade."
     b, tall = w/(2*n + 1), min(h, 1.3)
     c.bar(x, y, w, .35*tall, p.wall if kind == "merlons" else p.trim, DEEP)
     for k, u in enumerate(x + (np.arange(2*n + 1) - n)*b):
@@ -253,7 +253,7 @@ def draw_roof(
     w:float, h:float, # of the wall below, and of the roof, metres
     n:int, # merlons, ribs or windows
 ): # the height of its top
-    "A roof"
+    "A roof."
     if kind in ("flat", "merlons"): return draw_parapet(c, p, kind, x, y, w, h, n)
     if kind == "lantern": # a drum of windows under a dome
         c.bar(x, y, .6*w, .44*h, p.wall, DEEP)
@@ -278,7 +278,7 @@ def draw_roof(
 
 # %% ../nbs/api/26_drawing.ipynb #bc4b5884
 def draw_finial(c, p, kind, x, y):
-    "A ball or a flag on a pole"
+    "A ball or a flag on a pole."
     if kind == "none": return
     c.bar(x, y - .3, .14, 2.3 if kind == "flag" else 1.5, shade(p.trim, .6), THIN)
     if kind == "ball":

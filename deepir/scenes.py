@@ -19,7 +19,7 @@ from .buildings import pick
 # %% ../nbs/api/28_scenes.ipynb #b6d9e2f4
 @dataclass(frozen=True)
 class View:
-    "All that differs between two photos of a building"
+    "All that differs between two photos of a building."
     width:int; height:int # of the photo, pixels
     yaw:float; tilt:float # of the camera, radians
     distance:float # to the facade, in buildings
@@ -36,7 +36,7 @@ class View:
 EYE = .1 # height of the camera, in buildings
 
 def project(view, points):
-    "Points (N, 3) of the world (x right, y up, z away; in buildings) to the plane of the picture (N, 2)"
+    "Points (N, 3) of the world (x right, y up, z away; in buildings) to the plane of the picture (N, 2)."
     x, y, z = np.asarray(points, float).T
     s, c, st, ct = np.sin(view.yaw), np.cos(view.yaw), np.sin(view.tilt), np.cos(view.tilt)
     x, z, y = x*c + z*s, view.distance - x*s + z*c, y - EYE
@@ -48,7 +48,7 @@ def place(
     size:tuple, # of the picture of the facade, pixels
     scale:int=1, # pixels drawn for each pixel of the photo
 ): # corners (4, 2) clockwise from the upper left, and the vanishing point (2,)
-    "Where the facade comes to stand in the photo"
+    "Where the facade comes to stand in the photo."
     w, h = np.array(size)/max(size)
     frame = np.array([view.width, view.height])*scale
     quad = project(view, [(-w/2,h,0), (w/2,h,0), (w/2,0,0), (-w/2,0,0)])
@@ -59,7 +59,7 @@ def place(
     return quad*k + shift, away*k + shift
 
 def homography(src, dst):
-    "The eight numbers that send four points `src` to `dst`, as Pillow wants them"
+    "The eight numbers that send four points `src` to `dst`, as Pillow wants them."
     rows = [r for (x, y), (u, v) in zip(src, dst) for r in ((x,y,1,0,0,0,-u*x,-u*y), (0,0,0,x,y,1,-v*x,-v*y))]
     return np.linalg.solve(np.array(rows, float), np.asarray(dst, float).ravel())
 
@@ -73,7 +73,7 @@ LIGHTS = dict( # sky above, sky below, tint in the sun, tint in the shade, lamps
     night=((14,20,46), (46,58,100), (.55,.58,.75), (.36,.39,.56), .9))
 
 def tinted(im, tint):
-    "An image, RGB or RGBA, under coloured light"
+    "An image, RGB or RGBA, under coloured light."
     table = np.clip(np.arange(256)*np.array(tint)[:,None], 0, 255).astype(np.uint8).ravel().tolist()
     return im.point(table + list(range(256)) if im.mode == "RGBA" else table)
 
@@ -84,7 +84,7 @@ def draw_sky(
     size:tuple, # pixels
     horizon:float, # its row
 ):
-    "A gradient with clouds or stars"
+    "A gradient with clouds or stars."
     (w, h), (top, foot, *_) = size, LIGHTS[light]
     t = np.linspace(0, 1, 64)[:,None]**1.3
     strip = Image.fromarray(np.uint8(np.array(top)*(1 - t) + np.array(foot)*t)[:,None])
@@ -108,7 +108,7 @@ GROUND = dict(plaza=((206,192,170), (188,173,150)), grass=((134,165,92), (121,15
     street=((150,150,154), (138,138,143)), gravel=((214,200,168), (204,189,156)))
 
 def draw_horizon(d, rng, w, h, y, haze):
-    "Hills or a town on the row `y`; `haze` mixes a colour with the sky"
+    "Hills or a town on the row `y`; `haze` mixes a colour with the sky."
     if rng.random() < .5:
         for k in (.35, .55):
             x = np.linspace(0, w, 24)
@@ -124,7 +124,7 @@ def draw_horizon(d, rng, w, h, y, haze):
         x += wide*rng.uniform(.9, 1.3)
 
 def draw_ground(d, rng, w, h, y, ground, t):
-    "What the building stands on, from the row `y` down; `t` tints a colour"
+    "What the building stands on, from the row `y` down; `t` tints a colour."
     base, line = GROUND[ground]
     d.rectangle([0, y, w, h], fill=t(base))
     if ground in ("plaza", "street"):
@@ -140,7 +140,7 @@ def draw_ground(d, rng, w, h, y, ground, t):
 
 # %% ../nbs/api/28_scenes.ipynb #7bd13e85
 def draw_tree(d, rng, t, x, y, s):
-    "A fir or a leafy tree of height `s` with its foot at (x, y)"
+    "A fir or a leafy tree of height `s` with its foot at (x, y)."
     leaf = pick(rng, ((84,120,72), (70,108,78), (112,130,66), (150,110,58), (96,132,92)))
     d.polygon([(x - .045*s, y), (x + .045*s, y), (x + .02*s, y - .5*s), (x - .02*s, y - .5*s)], fill=t((92,68,52)))
     if rng.random() < .3:
@@ -155,7 +155,7 @@ def draw_tree(d, rng, t, x, y, s):
             d.ellipse([u - q, v - q, u + q, v + q], fill=t(shade(leaf, tone)))
 
 def draw_person(d, rng, t, x, y, s):
-    "Someone of height `s`"
+    "Someone of height `s`."
     coat = pick(rng, ((176,72,62), (62,90,130), (226,190,90), (80,80,86), (224,222,214), (96,136,110)))
     skin = pick(rng, ((222,176,144), (140,96,70), (240,204,176)))
     for a, b in ((-.08, -.01), (.01, .08)): d.rectangle([x + a*s, y - .45*s, x + b*s, y], fill=t((54,52,66)))
@@ -164,14 +164,14 @@ def draw_person(d, rng, t, x, y, s):
 
 # %% ../nbs/api/28_scenes.ipynb #38f5cbc4
 def draw_lamp(d, rng, t, x, y, s):
-    "A street lamp; its glass is never dark"
+    "A street lamp; its glass is never dark."
     iron = t((56,60,66))
     for w, h in ((.018, 1), (.036, .08)): d.rectangle([x - w*s, y - h*s, x + w*s, y], fill=iron)
     d.polygon([(x - .05*s, y - s), (x + .05*s, y - s), (x + .035*s, y - 1.12*s), (x - .035*s, y - 1.12*s)], fill=(255,236,180))
     d.polygon([(x - .05*s, y - 1.11*s), (x + .05*s, y - 1.11*s), (x, y - 1.18*s)], fill=iron)
 
 def draw_car(d, rng, t, x, y, s):
-    "A car, side on"
+    "A car, side on."
     paint = pick(rng, ((190,66,58), (70,110,150), (236,232,222), (90,96,104), (222,180,80)))
     def body(a, b, c, e, r, col): d.rounded_rectangle([x + a*s, y - b*s, x + c*s, y - e*s], r*s, fill=t(col))
     body(-.74, .98, .68, .3, .3, paint)
@@ -186,13 +186,13 @@ THINGS = dict(tree=(draw_tree, 4.3), person=(draw_person, 1.), lamp=(draw_lamp, 
 DEPTH = .17 # how much smaller the back of a building is than its front
 
 def reach(quad, away, size): # x1, y1, x2, y2 in whole pixels
-    "The part of the photo that a facade with these corners and its sides can cover"
+    "The part of the photo that a facade with these corners and its sides can cover."
     points = np.r_[quad, quad + DEPTH*(away - quad)]
     low, high = np.clip(points.min(0), 0, np.array(size) - 8)//4*4, np.clip(points.max(0), 8, size)
     return [*map(int, low), *map(int, np.ceil(np.maximum(high, low + 8)))]
 
 def stand(im, quad, box):
-    "The picture `im` with its corners at `quad`, cut to `box`"
+    "The picture `im` with its corners at `quad`, cut to `box`."
     im = im.reduce(max(1, int(max(im.size)/np.ptp(quad, 0).max()))) # seen from afar, start from less detail
     (w, h), (x1, y1, x2, y2) = im.size, box
     back = homography(quad - (x1, y1), [(0,0), (w,0), (w,h), (0,h)])
@@ -204,7 +204,7 @@ def extrude(
     away:np.ndarray, # the vanishing point, pixels
     depth:float=DEPTH, # how much smaller the back is
 ): # RGBA, half as large
-    "The facade and the walls behind it"
+    "The facade and the walls behind it."
     body, (x, y) = front.reduce(2), away/2
     body.putalpha(body.getchannel("A").point([0]*253 + [255]*3))
     for k in (1, 2, 4, 8):
@@ -215,7 +215,7 @@ def extrude(
     return body
 
 def draw_shadow(alpha, box, size, foot, sun):
-    "The shadow that a silhouette in `box` throws on the ground, away from the sun; `foot` is the row where it stands"
+    "The shadow that a silhouette in `box` throws on the ground, away from the sun; `foot` is the row where it stands."
     small, y = Image.new("L", (size[0]//4, size[1]//4)), foot/4
     small.paste(alpha.reduce(4), (box[0]//4, box[1]//4))
     lean = (1, 1.6*sun, -1.6*sun*y, 0, -2.2, 3.2*y)
@@ -224,7 +224,7 @@ def draw_shadow(alpha, box, size, foot, sun):
 
 # %% ../nbs/api/28_scenes.ipynb #96a187d5
 def draw_setting(view, ground, size, y, rng):
-    "What is behind the building: sky, horizon, ground"
+    "What is behind the building: sky, horizon, ground."
     _, foot, lit, *_ = LIGHTS[view.light]
     photo = draw_sky(view.light, rng, (size[0]//2, size[1]//2), y/2).resize(size, Image.BILINEAR)
     def t(col): return tuple(min(255, int(a*b)) for a, b in zip(col, lit))
@@ -235,7 +235,7 @@ def draw_setting(view, ground, size, y, rng):
     return photo, t
 
 def develop(photo, view, rng):
-    "The camera's share: focus, white balance, exposure, noise"
+    "The camera's share: focus, white balance, exposure, noise."
     if view.blur: photo = photo.filter(ImageFilter.GaussianBlur(view.blur))
     px = np.asarray(photo, np.float32)*np.array(view.balance, np.float32)*np.float32(view.exposure)
     px += view.noise*rng.standard_normal((*px.shape[:2], 1), np.float32)
@@ -243,7 +243,7 @@ def develop(photo, view, rng):
 
 # %% ../nbs/api/28_scenes.ipynb #38842c15
 def draw_things(photo, view, rng, t, horizon, foot):
-    "What stands before the building, far things first"
+    "What stands before the building, far things first."
     d = ImageDraw.Draw(photo, "RGBA")
     for kind, x, near in sorted(view.things, key=lambda thing: thing[2]):
         draw, tall = THINGS[kind]
@@ -259,7 +259,7 @@ def draw_view(
     ground:str="plaza", # a key of `GROUND`
     scale:int=2, # pixels drawn for each pixel of the photo, along each side
 ): # the photo, and the building's box x1, y1, x2, y2 in it
-    "Take a photo of a building"
+    "Take a photo of a building."
     rng, size = np.random.default_rng(view.seed), (view.width*scale, view.height*scale)
     quad, away = place(view, front.size, scale)
     foot, y, box = quad[2:,1].mean(), float(away[1]), reach(quad, away, size)

@@ -27,7 +27,7 @@ def landmark(
     index:int, # 0, 1, 2...
     seed:int=0, # of the whole set
 ): # a `Building`
-    "The building with this number"
+    "The building with this number."
     rng = np.random.default_rng([seed, SPLITS.index(split), index, 0])
     return random_building(rng, tuple(FAMILIES)[index % len(FAMILIES)])
 
@@ -44,7 +44,7 @@ def random_view(
     size:int=192, # the longest a side can be, pixels
     tall:bool=False, # is the building upright? Then the photo mostly is
 ): # a `View`
-    "A view of this difficulty"
+    "A view of this difficulty."
     yaw, tilt, fill, shift, many, inward, faults, lights = LEVELS[level]
     long = int(rng.integers(round(.72*size), size + 1))
     w, h = long, int(long*pick(rng, (.66, .75, .75, .85)))
@@ -69,7 +69,7 @@ def photograph(
     size:int, # the longest side, pixels
     folder, # where the photos are written
 ): # (key, level, box) of each photo
-    "Write the photos of one landmark"
+    "Write the photos of one landmark."
     b = landmark(split, index, seed)
     front, made = draw_building(b), []
     def rng(k): return np.random.default_rng([seed, SPLITS.index(split), index, k])
@@ -89,7 +89,7 @@ def plan(
     queries:int=1, # of each test landmark
     distractors:int=0, # buildings that nobody asks for
 ): # for each landmark the levels of its photos
-    "What to photograph"
+    "What to photograph."
     def mix(easy, hard, junk=0): return ("easy",)*easy + ("hard",)*hard + ("junk",)*junk
     if split == "train": return [mix(photos - photos//2, photos//2)]*n
     junk, easy = photos//6, -(-photos*5//11)
@@ -97,7 +97,7 @@ def plan(
     return [one]*n + [mix(1, 2)]*distractors
 
 def truth_of(made): # the photos of each landmark, as `photograph` returns them
-    "The revisited protocol's truth: database, queries, and for each query its box and its relevant photos"
+    "The revisited protocol's truth: database, queries, and for each query its box and its relevant photos."
     keys = lambda photos, *levels: [key for key, level, _ in photos if level in levels]
     queries = [(key, box, photos) for photos in made for key, level, box in photos if level == "query"]
     imlist = [key for photos in made for key in keys(photos, "easy", "hard", "junk")]
@@ -107,18 +107,18 @@ def truth_of(made): # the photos of each landmark, as `photograph` returns them
 
 # %% ../nbs/api/32_toy.ipynb #dc2d519e
 def photograph_one(job): # the arguments of `photograph`, as one for a pool
-    "The photos of one landmark"
+    "The photos of one landmark."
     return photograph(*job)
 
 def follow(parent):
-    "End this process when its parent is gone, killed perhaps"
+    "End this process when its parent is gone, killed perhaps."
     def watch():
         while os.getppid() == parent: time.sleep(.5)
         os._exit(1)
     threading.Thread(target=watch, daemon=True).start()
 
 def photograph_all(jobs, workers, progress=True):
-    "The results of `photograph` for all jobs, in order"
+    "The results of `photograph` for all jobs, in order."
     bar = dict(total=len(jobs), desc="drawing landmarks", unit="landmark", **bar_options(progress))
     alone = sys.platform != "linux" or multiprocessing.current_process().daemon # a daemon may not have children
     if workers <= 1 or alone: return list(tqdm(map(photograph_one, jobs), **bar))
@@ -137,7 +137,7 @@ def make_toy(
     workers:int=None, # processes; all processors when None
     progress:bool=True, # show a bar?
 ): # the folder
-    "Draw a split, unless it is there already"
+    "Draw a split, unless it is there already."
     options = dict(version=VERSION, split=split, n=n, photos=photos, queries=queries, distractors=distractors,
         size=size, seed=seed)
     digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:10]
@@ -172,7 +172,7 @@ def ToyLandmarks(
     workers:int=None, # processes that draw; all processors when None
     progress:bool=True, # show a bar while they draw?
 ): # `ImageListLabels` or `ImageListRelevants`
-    "Photos of drawn landmarks, made on first use"
+    "Photos of drawn landmarks, made on first use."
     if split not in SPLITS: raise ValueError(f"split is {split!r}, but must be one of {SPLITS}")
     root, learn = Path(root or data_root()/"toy"), split == "train"
     rest = dict(queries=0, distractors=0) if learn else dict(queries=queries, distractors=distractors)
