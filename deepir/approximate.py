@@ -22,7 +22,12 @@ def import_faiss():
     return faiss
 
 # %% ../nbs/api/52_approximate.ipynb #ae7961e5
-def empty_index(kind, dim, cells, links):
+def empty_index(
+    kind:str, # "flat", "ivf" or "hnsw"
+    dim:int, # of the descriptors
+    cells:int, # of "ivf"
+    links:int, # of each photo in "hnsw"
+): # an index of FAISS
     "An index of FAISS without photos."
     faiss = import_faiss()
     kinds = dict(flat=lambda: faiss.IndexFlatIP(dim), hnsw=lambda: faiss.IndexHNSWFlat(dim, links, faiss.METRIC_INNER_PRODUCT),

@@ -7,7 +7,7 @@ __all__ = ['model_options', 'embedded', 'save_model', 'Inert', 'CheckpointUnpick
            'read_checkpoint', 'off_the_shelf', 'load_model']
 
 # %% ../nbs/api/47_checkpoints.ipynb #7295f5c4
-import inspect, pickle
+import difflib, inspect, pickle
 from importlib.resources import files
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import torch
 
 from .core import PlainUnpickler, atomic_path
-from .nets import RetrievalNet, create_model, from_dirtorch, is_arch
+from .nets import RetrievalNet, architectures, create_model, from_dirtorch, is_arch, torchvision_archs
 from .whiten import Whitening
 
 # %% ../nbs/api/47_checkpoints.ipynb #1d2c17f4
@@ -85,7 +85,9 @@ def read_checkpoint(
 )->dict: # format, meta, preprocess, state_dict, whitenings
     "Read a checkpoint as plain data and tensors."
     path = Path(path)
-    if not path.is_file(): raise FileNotFoundError(f"{path}: no such checkpoint; embedded models: {', '.join(embedded)}; or name a network of torchvision or timm, as in 'resnet50' or 'timm:resnet50'")
+    if not path.is_file():
+        near = difflib.get_close_matches(str(path), [*embedded, *architectures, *torchvision_archs])
+        raise FileNotFoundError(f"{path}: no such checkpoint; embedded models: {', '.join(embedded)}; {'did you mean ' + ' or '.join(near) if near else 'or a network by name, as resnet50 or timm:resnet50'}?")
     try: data = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         try: data = read_dirtorch(path)

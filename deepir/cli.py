@@ -27,7 +27,7 @@ from .viz import show_ranking
 def shared_flags(description, dataset=True):
     p = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     if dataset: p.add_argument("--dataset", "-d", default="ToyLandmarks", help="a name, a command string such as 'ImageList(\"list.txt\", \"root\")', or a folder")
-    p.add_argument("--checkpoint", default="toy", help="an embedded model or the path of a checkpoint, deepir's or dirtorch's")
+    p.add_argument("--checkpoint", default="toy", help="the path of a checkpoint, deepir's or dirtorch's; an embedded model; or a network off the shelf: resnet50, timm:...")
     p.add_argument("--trfs", nargs="+", default=[""], help="transforms, e.g. 'Scale(0.7)'; several strings are several scales")
     p.add_argument("--pooling", default="gem", choices=["gem", "mean"], help="how several scales are pooled")
     p.add_argument("--gemp", type=float, default=3, help="power of gem over scales")
@@ -106,7 +106,7 @@ def read_eval_args(argv=None):
     return args
 
 # %% ../nbs/api/90_cli.ipynb #6acbb09f
-def tell(errors=(ValueError, OSError)): # a user's mistake is a line, not a traceback
+def tell(errors=(ValueError, OSError, ImportError)): # a user's mistake is a line, not a traceback
     def wrap(command):
         def run(argv=None):
             try: return command(argv)
@@ -164,7 +164,7 @@ def output_file(text): # the type of --output
     return Path(text)
 
 # %% ../nbs/api/90_cli.ipynb #c76e722f
-@tell((ValueError, OSError, ImportError))
+@tell()
 def deepir_extract_kapture(argv=None): # the command's arguments; those of the command line when not given
     "Describe the photos of a kapture and write their global features into it."
     p = shared_flags("Describe the photos of a kapture that have no global feature yet; write their features into it.", dataset=False)

@@ -22,6 +22,7 @@ from .datasets import load_dataset, photos_below
 from .features import extract
 from .gallery import Shot, show_rows, write_gallery
 from .nets import RetrievalNet, create_model, evaluating
+from .onnx_export import export_onnx
 from .train import TrainConfig, train
 from .whiten import Whitening
 
@@ -39,7 +40,7 @@ def train_parser():
     p.add_argument("--dataset", "-d", default="ToyLandmarks('train')", help="labelled photos: a name, a command string, or a folder with a subfolder for each landmark")
     p.add_argument("--val", help="a data set to evaluate on; ToyLandmarks where that is trained on")
     p.add_argument("--checkpoint", default="deepir_train.pt", help="the model to write; started again, training goes on from there")
-    p.add_argument("--arch", default="tiny", help="e.g. resnet50_rmac, mobilenet_v2, tiny")
+    p.add_argument("--arch", default="tiny", help="e.g. resnet50_rmac, mobilenet_v2, timm:..., tiny")
     p.add_argument("--weights", help="of the trunk, as torchvision names them: DEFAULT is ImageNet's")
     p.add_argument("--out-dim", type=int, default=128, help="dimensions of the descriptor")
     p.add_argument("--pooling", default="gem", help="gem, max, avg or rmac")
@@ -52,7 +53,8 @@ def train_parser():
     for f in fields(TrainConfig):
         if f.name == "loss_options": continue
         kind = yes_or_no if f.type is bool else f.type
-        p.add_argument(f"--{f.name.replace('_', '-')}", type=kind, help=f"see TrainConfig; {f.default!r}, for tiny {from_scratch.get(f.name, f.default)!r}".replace("%", "%%"))
+        short = [f"-{f.name}"]*(len(f.name) == 1) # torchrun takes --p for the beginning of an option of its own
+        p.add_argument(*short, f"--{f.name.replace('_', '-')}", type=kind, help=f"see TrainConfig; {f.default!r}, for tiny {from_scratch.get(f.name, f.default)!r}".replace("%", "%%"))
     return p
 
 # %% ../nbs/api/92_commands.ipynb #4f3791ea
@@ -65,7 +67,7 @@ def read_train_args(argv=None): # (args, options of `TrainConfig`)
     return args, options
 
 # %% ../nbs/api/92_commands.ipynb #ec51e2eb
-@tell((ValueError, OSError, FloatingPointError))
+@tell((ValueError, OSError, ImportError, FloatingPointError))
 def deepir_train(argv=None): # the command's arguments; those of the command line when not given
     "Train a network, learn its whitening, write both."
     args, options = read_train_args(argv)
@@ -115,10 +117,14 @@ def deepir_convert(argv=None): # the command's arguments; those of the command l
     p.add_argument("checkpoint", help="of the original, or deepir's")
     p.add_argument("output", nargs="?", type=Path, help="the file to write; CHECKPOINT with the ending .deepir.pt when not given")
     p.add_argument("--inspect", action="store_true", help="only say what is in it")
+    p.add_argument("--onnx", type=Path, help="write this .onnx file instead: photos in [0, 1] to descriptors, checked with onnxruntime")
+    p.add_argument("--whiten", default="none", help="for --onnx: a whitening stored with the model, an .npz file, 'auto' (the stored one) or 'none'")
+    p.add_argument("--whitenp", type=float, default=.25, help="for --onnx: power of the whitening")
     args = p.parse_args(argv)
     print(contents_of(read_checkpoint(args.checkpoint)))
     if args.inspect: return
     net, output = load_model(args.checkpoint), args.output or Path(args.checkpoint).with_suffix(".deepir.pt")
+    if args.onnx: return print(f"written to {export_onnx(net, args.onnx, whitening_of(args.whiten, net), args.whitenp)}")
     if output.exists() and output.samefile(args.checkpoint): raise ValueError(f"{output}: this is the checkpoint itself; give another file to write")
     save_model(net, output)
     print(f"written to {output}; the descriptors of a picture, plain and whitened, differ by {largest_difference(net, load_model(output)):.0e}")
@@ -167,7 +173,7 @@ def deepir_search(argv=None): # the command's arguments; those of the command li
     print(photos, file=sys.stderr)
     for _, reason in photos.failed: print(f"left out: {reason}", file=sys.stderr)
     results = {q: photos.search(q, args.k, box=args.box, whiten=whitening, whitenp=args.whitenp) for q in queries}
-    rows = [(Shot(q, q.name, box=args.box), [Shot(m.path, f"{n}  {m.score:.3f}  {m.path.relative_to(args.folder)}") for n, m in enumerate(found, 1)]) for q, found in results.items()]
+    rows = [(Shot(q, str(q), box=args.box), [Shot(m.path, f"{n}  {m.score:.3f}  {m.path.relative_to(args.folder)}") for n, m in enumerate(found, 1)]) for q, found in results.items()]
     answer = answer_of(results, args.format)
     if args.output:
         with atomic_path(args.output) as tmp: tmp.write_text(answer)

@@ -223,7 +223,8 @@ def named_dataset(
     folder, file = named[name]
     root = data_root()/folder
     if not (root/file).exists():
-        raise FileNotFoundError(f"{name}: {root/file} is not there; put the data set in {root}, or point DEEPIR_DATA at the folder that holds {folder!r}")
+        get = f"get it with `from deepir.downloads import download; download(\"{name}\")`" if file.endswith(".pkl") else f"put the data set in {root}"
+        raise FileNotFoundError(f"{name}: {root/file} is not there; {get}, or point DEEPIR_DATA at the folder that holds {folder!r}")
     kind = ImageListRelevants if file.endswith(".pkl") else ImageList if name in unlabelled else ImageListLabels
     return kind(root/file, root, name=name)
 

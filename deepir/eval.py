@@ -59,7 +59,7 @@ def precision_at(
     return float((r < k).sum()/min(k, r[-1] + 1)) if len(r) else -1.
 
 def recall_at(
-    ranks, # as above
+    ranks, # ranks of the relevant photos, from 0, ascending, junk removed
     k:int, # photos looked at
 )->float: # 0 or 1; -1 where nothing is relevant
     "Whether there is a relevant photo among the first k."
@@ -177,7 +177,7 @@ def postprocess(
 
 # %% ../nbs/api/60_eval.ipynb #9b5f93f3
 def describe_both(
-    dataset:Dataset,
+    dataset:Dataset, # with its queries
     net, # the model
     **kwargs, # of `extract`
 )->tuple: # (`Features` of the database, `Features` of the queries)
@@ -186,12 +186,16 @@ def describe_both(
     db = extract(dataset, net, **kwargs)
     return db, extract(dataset.queries, net, **kwargs) if dataset.queries is not dataset else db
 
-def check_neighbours(dataset, **wishes): # name -> (k, alpha) or None
+def check_neighbours(
+    dataset:Dataset, # the database
+    **wishes, # "aqe" and "adba": (k, alpha), or None
+):
+    "Refuse more neighbours than there are photos."
     for name, k in wishes.items():
         if k and not 0 <= k[0] <= len(dataset) - (name == "adba"): raise ValueError(f"{name}={k}: k is larger than the database of {len(dataset)} photos allows")
 
 def without(
-    dataset:Dataset,
+    dataset:Dataset, # with its queries
     lost:tuple, # keys of database photos and of queries to leave out
 )->Dataset:
     "A data set without photos that could not be read."
@@ -218,7 +222,7 @@ def find_distractors(
 # %% ../nbs/api/60_eval.ipynb #dd497f2d
 def evaluate(
     dataset="ToyLandmarks", # a name, a command string, a folder or a `Dataset`
-    model="toy", # an embedded model, a checkpoint's path, or a network
+    model="toy", # an embedded model, a checkpoint's path, a network's name ("resnet50", "timm:..."), or a network
     trfs="", # a transform string, or a list of them: several scales
     pooling:str="gem", # over scales: "gem" or "mean"
     gemp:float=3, # the power of "gem"

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from .core import bar_options, keep_memory, pick_device, unknown_name, world
 from .images import ImageError, imagenet, normalize, parse_transforms, to_pixels
@@ -134,6 +134,7 @@ def describe_shard(
     pooling:str="gem", # over scales: "gem" or "mean"
     gemp:float=3., # the power of "gem"
     on_error:str="raise", # or "skip"
+    tick=lambda: None, # called for each photo that is done
     **kwargs, # of `describe`
 )->tuple: # (descriptors (n, D) or None, the keys of these n, (key, reason) of the others)
     "Describe some photos of a data set."
@@ -141,13 +142,16 @@ def describe_shard(
     def fail(i, e):
         failed[i] = str(e) if keys[i] in str(e) else f"{keys[i]}: {e}"
         if on_error == "raise": raise ImageError(failed[i])
+        tick()
     def good():
         for i, x in loaded:
             if isinstance(x, ImageError): fail(i, x)
             else: yield from (((i, s), pixels) for s, pixels in enumerate(x))
     for (i, s), d in describe(net, good(), **kwargs):
         if isinstance(d, ImageError): fail(i, d)
-        else: out[i, s] = d
+        else:
+            out[i, s] = d
+            if s == 0: tick()
     idx = sorted({i for i, _ in out} - failed.keys())
     desc = pool_scales([torch.stack([out[i, s] for i in idx]) for s in range(scales)], pooling, gemp) if idx else None
     if idx and not (fine := torch.isfinite(desc).all(1)).all(): raise ValueError(f"{keys[idx[int((~fine).nonzero()[0])]]}: its descriptor is not a number; is the network sound, and its precision enough?")
@@ -173,10 +177,10 @@ def describe_shards(
     trfs, threads, device = [trfs] if isinstance(trfs, str) else list(trfs), min(8, os.cpu_count() or 1) if threads is None else threads, pick_device(device)
     if device.type == "cpu": keep_memory()
     fast, total = for_inference(net, device, precision), max(total or 0, len(items))
-    with tqdm(read_ahead(photo_loader(dataset, trfs), items, threads, max(32, 4*threads)), "describing", total, initial=total - len(items), **bar_options(progress)) as bar:
-        loaded = iter(bar)
+    loaded = read_ahead(photo_loader(dataset, trfs), items, threads, max(32, 4*threads))
+    with tqdm(desc="describing", total=total, initial=total - len(items), **bar_options(progress)) as bar:
         for idx in shards:
-            with torch.inference_mode(): part = describe_shard(fast, itertools.islice(loaded, len(idx)), dataset.keys, len(trfs), batch_size=batch_size, device=device, norm=getattr(net, "preprocess", imagenet), **kwargs)
+            with torch.inference_mode(): part = describe_shard(fast, itertools.islice(loaded, len(idx)), dataset.keys, len(trfs), tick=bar.update, batch_size=batch_size, device=device, norm=getattr(net, "preprocess", imagenet), **kwargs)
             yield part
 
 # %% ../nbs/api/40_features.ipynb #c35524b0
@@ -193,10 +197,12 @@ def _check_wishes(dataset, on_error, precision):
     if precision not in precisions: raise unknown_name("precision", precision, precisions)
     if not len(dataset): raise ValueError("a data set without photos")
 
-def made_by(net, trfs="", pooling="gem", gemp=3., precision="float32", **_): # what must be equal for descriptors to be comparable
+def made_by(net, trfs="", pooling="gem", gemp=3., precision="float32", **_): # options of `extract`; others do not change a descriptor
+    "What must be equal for descriptors to be comparable."
     return dict(network=fingerprint(net), trfs=[trfs] if isinstance(trfs, str) else list(trfs), pooling=pooling, gemp=gemp, precision=precision)
 
-def photos_of(dataset, idx): # what a shard is made of: a key for each photo, or [key, box]
+def photos_of(dataset, idx): # a key for each photo, or [key, box]
+    "What a shard is made of."
     boxes = getattr(dataset, "boxes", None)
     return [dataset.keys[i] if boxes is None or boxes[i] is None else [dataset.keys[i], [float(v) for v in boxes[i]]] for i in idx]
 

@@ -39,8 +39,9 @@ body { font: 15px/1.4 system-ui, sans-serif; margin: 0 auto; max-width: 1400px; 
 h1 { font-size: 1.3rem; margin: 0 0 1rem }
 section { display: grid; grid-template-columns: 230px 1fr; gap: 1.2rem; padding: 1rem 0; border-top: 1px solid var(--line) }
 .found { display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); gap: .7rem; align-content: start }
-button { font: inherit; color: inherit; text-align: left; padding: 0; border: 0; background: var(--soft); border-radius: 6px; overflow: hidden; cursor: zoom-in; border-bottom: 5px solid transparent }
+button { display: flex; flex-direction: column; align-items: stretch; justify-content: flex-start; font: inherit; color: inherit; text-align: left; padding: 0; border: 0; background: var(--soft); border-radius: 6px; overflow: hidden; cursor: zoom-in; border-bottom: 5px solid transparent }
 button:hover, button:focus-visible { outline: 3px solid #0072B2 }
+section > div > button { width: 100% }
 button img { width: 100%; aspect-ratio: 4/3; object-fit: cover; display: block }
 button.query img { object-fit: contain; aspect-ratio: auto }
 button span { display: block; padding: .25rem .5rem .35rem; font-size: .8rem; overflow-wrap: anywhere }

@@ -96,20 +96,28 @@ def paste_centered(
 
 class Pad:
     "Pad the shorter side up to `size`; larger photos stay as they are."
-    def __init__(self, size:int, color=(127, 127, 127)): self.size, self.color = size, color
+    def __init__(self,
+        size:int, # least length of the shorter side, in pixels
+        color:tuple=(127, 127, 127), # filling, 0-255 each
+    ): self.size, self.color = size, color
     def __call__(self, img):
         w, h = img.size
         return paste_centered(img, (w, max(h, self.size)) if w >= h else (max(w, self.size), h), self.color)
 
 class PadSquare:
     "Pad (or cut) to a square of `size`, or of the longer side when no size is given."
-    def __init__(self, size:int|None=None, color=(127, 127, 127)): self.size, self.color = size, color
+    def __init__(self,
+        size:int|None=None, # side of the square in pixels; the longer side of the photo when not given
+        color:tuple=(127, 127, 127), # filling, 0-255 each
+    ): self.size, self.color = size, color
     def __call__(self, img): return paste_centered(img, (self.size or max(img.size),)*2, self.color)
 
 # %% ../nbs/api/05_images.ipynb #98a0d95c
 class CenterCrop:
     "Cut `size` (a square) or `(height, width)` from the middle; a photo that is too small gets black borders."
-    def __init__(self, size): self.size = (size, size) if isinstance(size, int) else tuple(size)
+    def __init__(self,
+        size, # side of a square in pixels, or (height, width)
+    ): self.size = (size, size) if isinstance(size, int) else tuple(size)
     def __call__(self, img):
         (h, w), (W, H) = self.size, img.size
         x, y = int(.5 + (W - w)/2), int(.5 + (H - h)/2)

@@ -101,7 +101,8 @@ def for_inference(
 )->nn.Module: # a copy that describes faster
     "A copy of a network, made ready to describe photos."
     if precision not in precisions: raise unknown_name("precision", precision, precisions)
-    net = copy.deepcopy(net).eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+    order = torch.channels_last if all(p.ndim <= 4 for p in net.parameters()) else torch.preserve_format # weights of five axes have no such order
+    net = copy.deepcopy(net).eval().requires_grad_(False).to(device, memory_format=order)
     if not isinstance(net, RetrievalNet): return faster_form(net, precision)
     net.trunk = faster_form(net.trunk, precision)
     return net

@@ -31,12 +31,17 @@ class ContrastiveLoss(nn.Module):
 # %% ../nbs/api/20_losses.ipynb #a144dd66
 class TripletLoss(nn.TripletMarginLoss):
     "torch's triplet margin loss with the margin of Gordo et al."
-    def __init__(self, margin:float=.1, **kwargs): super().__init__(margin=margin, **kwargs)
+    def __init__(self,
+        margin:float=.1, # by how much the negative must be farther away
+        **kwargs, # of `torch.nn.TripletMarginLoss`
+    ): super().__init__(margin=margin, **kwargs)
 
 # %% ../nbs/api/20_losses.ipynb #395ab994
 class TripletLogExpLoss(nn.Module):
     "The soft triplet loss."
-    def __init__(self, swap:bool=False): super().__init__(); self.swap = swap
+    def __init__(self,
+        swap:bool=False, # measure the negative from the positive too
+    ): super().__init__(); self.swap = swap
     def forward(self,
         anchor:Tensor, # (N, D) descriptors
         positive:Tensor, # (N, D): of the same landmark
@@ -175,7 +180,12 @@ def listwise(
 # %% ../nbs/api/20_losses.ipynb #3c6b303f
 class TAPLoss(APLoss):
     "1 - mean tie-aware average precision."
-    def __init__(self, nq:int=20, min:float=0., max:float=1., simplified:bool=False):
+    def __init__(self,
+        nq:int=20, # bins, at least 2
+        min:float=0., # centre of the last bin
+        max:float=1., # centre of the first bin
+        simplified:bool=False, # the short form, see `tie_aware_ap`
+    ):
         super().__init__(nq, min, max); self.simplified = simplified
     def score(self, c, h): return tie_aware_ap(c, h, self.simplified)
 

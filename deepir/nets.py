@@ -98,7 +98,7 @@ def torchvision_trunk(
     weights=None, # torchvision's: None, "DEFAULT", "IMAGENET1K_V1"...
 )->nn.Module: # (B, 3, H, W) -> (B, C, h, w); its `preprocess` is the mean and std that it was trained with
     "A torchvision classifier without what comes after the feature map."
-    if arch.startswith(("vit_", "maxvit_")): raise ValueError(f"{arch!r} knows photos of one size only; timm's form of it knows any, see deepir.timm_trunks; or wrap a trunk of your own: RetrievalNet(your_trunk)")
+    if arch.startswith(("vit_", "maxvit_")): raise ValueError(f"{arch!r} knows photos of one size only; networks of its kind from timm take any, such as 'timm:vit_base_patch16_224'; or wrap a trunk of your own: RetrievalNet(your_trunk)")
     net, preprocess = torchvision_classifier(arch, weights)
     trunk = nn.Sequential(OrderedDict((k, m) for k, m in net.named_children() if k not in after_map))
     if arch.startswith("densenet"): trunk.relu = nn.ReLU() # which the classifier applies between its layers

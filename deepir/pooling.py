@@ -94,7 +94,9 @@ class GeM(nn.Module):
 # %% ../nbs/api/10_pooling.ipynb #59bbb577
 class RMAC(nn.Module):
     "Regional maxima, as a layer."
-    def __init__(self, levels:int=3): super().__init__(); self.levels = levels
+    def __init__(self,
+        levels:int=3, # sizes of squares
+    ): super().__init__(); self.levels = levels
     def forward(self, x): return rmac(x, self.levels)
     def extra_repr(self): return f"levels={self.levels}"
 

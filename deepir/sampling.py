@@ -44,7 +44,7 @@ def balanced_indices(
     size:float=1., # in [0, 2]: percentile 50*size of the landmarks' numbers is the common number
     balanced:float=1., # in [0, 1]: how firmly
     use_all:bool=False, # never fewer than a landmark has
-    seed:int=0,
+    seed:int=0, # of the order, and of the choice where a landmark gives fewer than it has
 )->np.ndarray: # indices of an epoch, shuffled
     "An epoch in which landmarks weigh alike."
     if not (0 <= size <= 2 and 0 <= balanced <= 1): raise ValueError(f"balanced_indices: size={size} must be in [0, 2] and balanced={balanced} in [0, 1]")
@@ -61,7 +61,7 @@ def mine_triplets(
     n:int, # triplets wanted
     negatives:int=1, # for each anchor
     one_per_landmark:bool=True, # an anchor's negatives are of different landmarks
-    seed:int=0,
+    seed:int=0, # of anchors, positives and the choice of `among`
     among:int=0, # the hardest of so many photos by chance, anew for each anchor; of all when 0
 )->np.ndarray: # (n, 3): anchor, positive, negative
     "Triplets with random positives and the hardest negatives."

@@ -62,18 +62,25 @@ def freeze_batch_norm(
         if isinstance(m, nn.modules.batchnorm._BatchNorm): m.eval().requires_grad_(False)
 
 # %% ../nbs/api/65_staged.ipynb #264c7442
-def join_world(device):
+def join_world(
+    device:torch.device, # of this process
+):
     "Join the other processes, when started by torchrun."
     if world()[1] > 1 and not dist.is_initialized():
         if device.type == "cuda": torch.cuda.set_device(device)
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
 
-def same_start(net):
+def same_start(
+    net, # modified in all processes but the first
+):
     "Give every process the weights of the first."
     if world()[1] > 1:
         for t in net.state_dict().values(): dist.broadcast(t, 0)
 
-def gather_descriptors(sizes): # numbers of photos in each process -> the `gather` of `staged_backward`
+def gather_descriptors(
+    sizes:list, # numbers of photos in each process
+): # the `gather` of `staged_backward`; None where this process is alone
+    "Put the descriptors of all processes together."
     rank, n = world()
     def gather(desc):
         padded = desc.new_zeros(max(sizes), desc.shape[1])
@@ -84,7 +91,10 @@ def gather_descriptors(sizes): # numbers of photos in each process -> the `gathe
         return torch.cat([d[:size] for d, size in zip(everyone, sizes)]), slice(start, start + sizes[rank])
     return gather if n > 1 else None
 
-def sum_gradients(net):
+def sum_gradients(
+    net, # its parameters' gradients become the sum over processes
+):
+    "Add up the gradients of all processes."
     if world()[1] == 1: return
     for p in net.parameters():
         if p.requires_grad: p.grad = torch.zeros_like(p) if p.grad is None else p.grad; dist.all_reduce(p.grad)

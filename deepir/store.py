@@ -33,7 +33,9 @@ def writing(
 # %% ../nbs/api/38_store.ipynb #1ca0b69a
 class NpyFile:
     "A matrix in an .npy file; rows are read when they are asked for."
-    def __init__(self, path):
+    def __init__(self,
+        path, # the file: a matrix (N, D) of any float type
+    ):
         m = np.load(path, mmap_mode="r")
         self.path, self.offset, self.dtype, self.shape = str(path), m.offset, m.dtype, m.shape
         if m.ndim != 2 or not m.flags.c_contiguous: raise ValueError(f"{path}: expected a matrix (N, D), row after row, got shape {m.shape}{'' if m.ndim != 2 else ', column after column'}")
@@ -138,7 +140,10 @@ def _crc32(path):
 # %% ../nbs/api/38_store.ipynb #01c4cd64
 class Shards:
     "Files of a folder, two for each shard."
-    def __init__(self, folder, dtype="float32"): self.folder, self.dtype = Path(folder), dtype
+    def __init__(self,
+        folder, # that holds them
+        dtype:str="float32", # of the descriptors on disk: or "float16"
+    ): self.folder, self.dtype = Path(folder), dtype
     def path(self, shard:int, ending:str)->Path: return self.folder/f"{shard:05}{ending}"
 
     def write(self,

@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from .checkpoints import save_model
 from .core import atomic_path, bar_options, keep_memory, pick_device, unknown_name, world
@@ -60,7 +60,7 @@ class TrainingPhotos(torch.utils.data.Dataset):
         dataset, # labelled photos
         trfs:str, # transforms, usually ending in a crop of fixed size
         preprocess:dict=imagenet, # mean and std
-        seed:int=0,
+        seed:int=0, # of the training
     ):
         self.dataset, self.trf, self.norm, self.seed = dataset, parse_transforms(trfs), preprocess, seed
         groups = by_landmark(dataset.labels)
@@ -140,8 +140,8 @@ class TrainConfig:
 
 # %% ../nbs/api/70_train.ipynb #a9971a63
 def plan_step(
-    step:int,
-    c:TrainConfig,
+    step:int, # 0 .. steps - 1
+    c:TrainConfig, # p, k, chunk and seed of it
     groups:dict, # from `by_landmark`
     triplets:Tensor|None=None, # mined; the batch is taken from them where given
 )->tuple: # (all indices of the step, this process's chunks of them, numbers of photos in each process)
@@ -157,11 +157,11 @@ def plan_step(
 # %% ../nbs/api/70_train.ipynb #2a623d2a
 class Again:
     "An iterable that starts anew each time: `Again(f)` iterates `f()`."
-    def __init__(self, make): self.make = make
+    def __init__(self, make): self.make = make # a function that gives an iterable
     def __iter__(self): return iter(self.make())
 
 def read_steps(
-    photos:TrainingPhotos,
+    photos:TrainingPhotos, # to read from
     plans, # (step, its chunks of indices), one after the other
     threads:int, # worker processes; 0 reads in this one
     device, # to bring photos to
@@ -181,9 +181,9 @@ def read_steps(
 
 # %% ../nbs/api/70_train.ipynb #593acee7
 def mine(
-    net,
-    dataset,
-    c:TrainConfig,
+    net, # the network as it is now
+    dataset, # labelled photos
+    c:TrainConfig, # what is asked for
     step:int, # of the mining
     **kwargs, # of `extract`
 )->Tensor: # (mine_every * photos a step // 3, 3)
@@ -196,7 +196,7 @@ def mine(
     return torch.from_numpy(np.array([at[k] for k in features.keys])[triplets])
 
 # %% ../nbs/api/70_train.ipynb #5b028946
-def make_optimizer(net, c:TrainConfig):
+def make_optimizer(net, c:TrainConfig): # an optimiser of torch
     "The optimiser that a configuration names."
     kinds = dict(adam=torch.optim.Adam, sgd=lambda groups: torch.optim.SGD(groups, momentum=.9))
     if c.optimizer not in kinds: raise unknown_name("optimizer", c.optimizer, kinds)
@@ -205,11 +205,11 @@ def make_optimizer(net, c:TrainConfig):
     return optimizer
 
 def train_step(
-    net, optimizer,
+    net, optimizer, # what moves, and what moves it: see `make_optimizer`
     chunks, # photos, see `staged_backward`
     loss_fn, # all descriptors -> loss
-    c:TrainConfig,
-    step:int,
+    c:TrainConfig, # what the training is
+    step:int, # 0 .. steps - 1
     gather=None, # see `staged_backward`
 )->float: # the loss; NaN where it or its gradient is not finite, and then nothing has moved
     "One step of training."
@@ -227,7 +227,7 @@ def train_step(
 # %% ../nbs/api/70_train.ipynb #7315e0df
 class Training:
     "The state of a training, made anew or read from where it stopped."
-    def __init__(self, net, dataset, config:TrainConfig, checkpoint=None, device="auto", threads=None):
+    def __init__(self, net, dataset, config:TrainConfig, checkpoint=None, device="auto", threads=None): # as for `train`
         self.net, self.dataset, self.config, self.checkpoint, self.device = net, load_dataset(dataset), config, checkpoint, pick_device(device)
         self.threads = min(8, os.cpu_count() or 1) if threads is None else threads; join_world(self.device)
         if self.device.type == "cpu": keep_memory()

@@ -92,10 +92,17 @@ class Whitening:
         return whiten(x, *(t.to(x.device) for t in (self.mean, self.components, self.variances)), p, v, m)
 
     @classmethod
-    def fit(cls, desc, dim=None): # descriptors (N, D) of photos other than those to be searched
+    def fit(cls,
+        desc, # (N, D) descriptors of photos other than those to be searched
+        dim:int|None=None, # axes to keep
+    )->"Whitening":
         return cls(*principal_axes(as_descriptors(desc), dim))
     @classmethod
-    def fit_pairs(cls, desc, pairs, dim=None): # and (M, 2) indices of matching photos
+    def fit_pairs(cls,
+        desc, # (N, D) descriptors
+        pairs, # (M, 2) indices of photos that match
+        dim:int|None=None, # axes to keep
+    )->"Whitening":
         return cls(*pair_axes(as_descriptors(desc), pairs, dim))
 
     def save(self, path): # an .npz file of three plain arrays
