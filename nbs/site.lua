@@ -20,6 +20,10 @@ function CodeBlock(code)
   return code
 end
 
+function Para(para) -- said of what has no docstring
+  if pandoc.utils.stringify(para) == "Call self as a function." then return {} end
+end
+
 -- nbdev shows many a definition twice: heading, signature and docstring, and then, in a cell that is folded, the source,
 -- which begins with both. Where there is source it is shown unfolded, and nothing stands above it but the headings of
 -- what it defines.

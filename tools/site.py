@@ -19,7 +19,7 @@ from readme import ROOT, fenced
 NBS, HOME = ROOT/'nbs', f'{get_config().doc_host}{get_config().doc_baseurl}/'  # nbdev points names to pages under HOME
 FENCED, INLINE = re.compile(r'^(`{3,}).*?^\1', re.M | re.S), re.compile(r'`([^`\n]+)`')
 LINK = re.compile(r'\]\(([^)\s]+)|(?:src|href)="([^"]+)"')
-OTHERS = {'__main__', 'common.load_checkpoint', 'dirtorch.test_dir', 'efficientnet_v2_l', 'extract_features.confs', 'fpn0'}  # not our names
+OTHERS = {'__main__', 'common.load_checkpoint', 'dirtorch.test_dir', 'efficientnet_v2_l', 'extract_features.confs'}  # names of other code
 
 PLAIN = '<style>body { max-width: 56rem; margin: 2rem auto; font: 1rem/1.5 sans-serif } img { max-width: 100% } pre, pre > code.sourceCode { white-space: pre-wrap }</style>'  # in the place of a theme
 
@@ -36,6 +36,7 @@ class Page:
         self.url = self.name.with_name(getattr(nb, 'frontmatter_', {}).get('output-file', 'untitled.html'))
         self.text = '\n\n'.join(self.markdown(i, cell) for i, cell in enumerate(nb.cells) if cell.source)
         self.anchors = {'', *slugs(self.text)}
+        if '<locals>' in self.text: self.problems.append('a decorator hides the name of what it decorates: functools.wraps')
 
     def markdown(self, i, cell):
         "A cell as Quarto hands it to pandoc."
@@ -90,8 +91,8 @@ def bad_names(page, words):
     "Names in the text that no code has."
     for kind, source in page.cells:
         for name in INLINE.findall(FENCED.sub('', source)) if kind == 'markdown' else ():
-            if re.fullmatch(r'[A-Za-z_][\w.]*(\(\))?', name) and name not in OTHERS and not words.issuperset(re.findall(r'\w+', name)):
-                yield f'`{name}` is nowhere in the code'
+            like_ours = re.fullmatch(r'[A-Za-z_][\w.]*(\(\))?', name) and re.search(r'[a-z][A-Z]|[_.(]', name) and not re.search(r'\.(jpe?g|png|pt|np[yz]|json|txt|pkl|csv|html|ipynb|ini|py)$', name)
+            if like_ours and name not in OTHERS and not words.issuperset(re.findall(r'\w+', name)): yield f'`{name}` is nowhere in the code'
 
 def bad_sidebar(pages):
     "Notebooks that the sidebar lacks, and the other way around."
