@@ -31,8 +31,9 @@ class Page:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter('always')
             try: FilterDefaults()(nb)
-            except Exception as e: nb.cells = self.problems.append(f'nbdev cannot make a page of it: {e} {e.__cause__ or ""}') or []
-        self.problems += [str(w.message) for w in caught if 'imports and other code' in str(w.message)]
+            except Exception as e: nb.cells = self.problems.append(f'nbdev cannot make a page of it: {" ".join(str(e).split())}: {e.__cause__}') or []
+        mixed = [str(w.message).split('---')[1].strip() for w in caught if 'imports and other code' in str(w.message)]
+        self.problems += [f'imports and other code in one cell, which the site would run whole: {code[:80]!r}' for code in mixed]
         self.url = self.name.with_name(getattr(nb, 'frontmatter_', {}).get('output-file', 'untitled.html'))
         self.text = '\n\n'.join(self.markdown(i, cell) for i, cell in enumerate(nb.cells) if cell.source)
         self.anchors = {'', *slugs(self.text)}
