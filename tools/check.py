@@ -20,14 +20,14 @@ MAX_KB = {'api': 250, 'tutorials': 400, 'nbs': 400}  # by folder; nbs is the ind
 TERMS = {
     r'[Dd]ata[ -]bases?': 'database',
     r'(?<!\[)[Dd]ata-?sets?': 'data set',
-    r'[Hh]yper-param\w*': 'hyperparameter',
+    r'[Hh]yper-param[a-z]*': 'hyperparameter',
     r'[Qq]uery-expansion': 'query expansion',
     r'RMAC|R-mac|r-mac': 'R-MAC (the class is `RMAC`)',
     r'Gem|GEM': 'GeM',
     r'SPOC|Spoc': 'SPoC',
     r'MAP|maP': 'mAP',
-    r'(?:[Nn]ormal|[Gg]eneral|[Ii]nitial|[Oo]ptim|[Mm]inim|[Mm]axim|[Oo]rgan|[Rr]ecogn|[Vv]isual|[Qq]uant|[Rr]egular)iz\w+': '-ise, -isation',
-    r'\w*(?:[Cc]olor|[Nn]eighbor|[Bb]ehavior)\w*|[Cc]enter(?:s|ed|ing)?|[Gg]ray\w*': 'colour, neighbour, behaviour, centre, grey',
+    r'(?:[Nn]ormal|[Gg]eneral|[Ii]nitial|[Oo]ptim|[Mm]inim|[Mm]axim|[Oo]rgan|[Rr]ecogn|[Vv]isual|[Qq]uant|[Rr]egular)iz[a-z]+': '-ise, -isation',
+    r'[a-z]*(?:[Cc]olor|[Nn]eighbor|[Bb]ehavior)[a-z]*|[Cc]enter(?:s|ed|ing)?|[Gg]ray[a-z]*': 'colour, neighbour, behaviour, centre, grey',
 }
 
 def sync_problems():
@@ -75,7 +75,7 @@ def spelling_problems(cells):
         if cell['cell_type'] == 'code': source = '\n'.join(map(''.join, re.findall(r'(?:^|\s)#(?!\|)(.*)|^\s*"([^"\n]+)"$', source, re.M)))
         said = re.sub(r'```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$\n]+\$|\]\([^)]*\)|\*[^*\n]+\*', ' ', source, flags=re.S)  # no code, formulas, links, titles
         for wrong, right in TERMS.items():
-            for found in re.findall(rf'\b(?:{wrong})\b', said): yield f'cell {i}: "{found}" is spelled {right}'
+            for found in re.findall(rf'(?<![\w.])(?:{wrong})(?![\w(=]|\.\w)', said): yield f'cell {i}: "{found}" is spelled {right}'
 
 def _text_of(outputs):
     "What outputs say, without their pictures."
