@@ -2,7 +2,10 @@
 
 - deepir/, README.md and the notebooks are what a clean export gives;
 - a module imports only modules whose notebook has a lower number, by name, and uses only names it has;
-- notebooks, cells and modules stay small, and no saved output holds a path of somebody's machine.
+- notebooks, cells and modules stay small, and no saved output holds a path of somebody's machine;
+- a notebook begins with a title and a line that says what for, a tutorial ends with exercises and the way to the next;
+- the terms of the field are spelled in one way;
+- the pages of the site are in order (tools/site.py).
 
 It rewrites deepir/ and README.md: work on deepir/*.py that no notebook has is lost (nbdev_update saves it).
 """
@@ -12,6 +15,20 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 MAX_CELLS, MAX_CELL_LINES, MAX_MODULE_LINES = 80, 40, 300
 MAX_KB = {'api': 250, 'tutorials': 400, 'nbs': 400}  # by folder; nbs is the index
+
+# Wrong, as a pattern -> right. In text, comments and docstrings, not in code.
+TERMS = {
+    r'[Dd]ata[ -]bases?': 'database',
+    r'(?<!\[)[Dd]ata-?sets?': 'data set',
+    r'[Hh]yper-param[a-z]*': 'hyperparameter',
+    r'[Qq]uery-expansion': 'query expansion',
+    r'RMAC|R-mac|r-mac': 'R-MAC (the class is `RMAC`)',
+    r'Gem|GEM': 'GeM',
+    r'SPOC|Spoc': 'SPoC',
+    r'MAP|maP': 'mAP',
+    r'(?:[Nn]ormal|[Gg]eneral|[Ii]nitial|[Oo]ptim|[Mm]inim|[Mm]axim|[Oo]rgan|[Rr]ecogn|[Vv]isual|[Qq]uant|[Rr]egular)iz[a-z]+': '-ise, -isation',
+    r'[a-z]*(?:[Cc]olor|[Nn]eighbor|[Bb]ehavior)[a-z]*|[Cc]enter(?:s|ed|ing)?|[Gg]ray[a-z]*': 'colour, neighbour, behaviour, centre, grey',
+}
 
 def sync_problems():
     "Make everything again from the notebooks; git says whether anything changed."
@@ -42,6 +59,23 @@ def notebook_problems(path, cells):
             if n > MAX_CELL_LINES: yield f'cell {i} exports {n} lines, more than {MAX_CELL_LINES}'
         found = re.search(r'(?<![\w/])/(?:home|root|tmp|usr|opt|mnt|Users)/[^\s"\\]*|\S*/site-packages/\S*', _text_of(cell.get('outputs', [])))
         if found: yield f'cell {i} has a path of this machine in its output: {found[0]}'
+
+def form_problems(path, cells, next_tutorial):
+    "A title with a line below; at the end of a tutorial, exercises and a link to the next one."
+    texts = [source for cell, source in cells if cell['cell_type'] == 'markdown']
+    if not re.match(r'# .+\n+> .+', texts[0]): yield 'its first text is not "# Title" and "> a line that says what for"'
+    if path.parent.name != 'tutorials': return
+    end = re.split(r'^#+ (.+)$', re.sub(r'```.*?```', '', '\n'.join(texts), flags=re.S), flags=re.M)[-2:]
+    if end[0] != 'Exercises': yield f'its last section is "{end[0]}", not "Exercises"'
+    if next_tutorial and f']({next_tutorial})' not in end[1]: yield f'it does not end with a link to {next_tutorial}'
+
+def spelling_problems(cells):
+    "Terms of the field that are spelled in another way than elsewhere."
+    for i, (cell, source) in enumerate(cells, 1):
+        if cell['cell_type'] == 'code': source = '\n'.join(map(''.join, re.findall(r'(?:^|\s)#(?!\|)(.*)|^\s*"([^"\n]+)"$', source, re.M)))
+        said = re.sub(r'```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$\n]+\$|\]\([^)]*\)|\*[^*\n]+\*', ' ', source, flags=re.S)  # no code, formulas, links, titles
+        for wrong, right in TERMS.items():
+            for found in re.findall(rf'(?<![\w.])(?:{wrong})(?![\w(=]|\.\w)', said): yield f'cell {i}: "{found}" is spelled {right}'
 
 def _text_of(outputs):
     "What outputs say, without their pictures."
@@ -77,15 +111,19 @@ def name_problems():
 def main():
     problems = sync_problems() + name_problems()
     books, number = notebooks(), {}
+    tutorials = [p.name for p in books if p.parent.name == 'tutorials']
+    following = dict(zip(tutorials, tutorials[1:]))
     for path, cells in books.items():
         exp = re.search(r'^#\|\s*default_exp\s+(\S+)', '\n'.join(s for _, s in cells), re.M)
         if exp and (n := re.match(r'\d+', path.name)): number[exp[1]] = int(n[0])
         elif exp: problems.append(f'{path.relative_to(ROOT)}: exports {exp[1]}, but its name has no number')
-        problems += [f'{path.relative_to(ROOT)}: {p}' for p in notebook_problems(path, cells)]
+        found = [*notebook_problems(path, cells), *form_problems(path, cells, following.get(path.name)), *spelling_problems(cells)]
+        problems += [f'{path.relative_to(ROOT)}: {p}' for p in found]
     modules = [p for p in sorted(ROOT.glob('deepir/*.py')) if p.stem in number]
     for path in modules: problems += [f'{path.relative_to(ROOT)}: {p}' for p in module_problems(path, number)]
+    site = subprocess.run([sys.executable, 'tools/site.py'], cwd=ROOT)
     for p in problems: print(p)
     if not problems: print(f'{len(books)} notebooks and {len(modules)} modules in sync and within the rules')
-    sys.exit(bool(problems))
+    sys.exit(bool(problems or site.returncode))
 
 if __name__ == '__main__': main()
