@@ -7,7 +7,8 @@ __all__ = ['model_options', 'embedded', 'save_model', 'Inert', 'CheckpointUnpick
            'read_checkpoint', 'off_the_shelf', 'load_model']
 
 # %% ../nbs/api/47_checkpoints.ipynb #7295f5c4
-import difflib, inspect, pickle
+import difflib, inspect, pickle, sys
+from contextlib import redirect_stdout
 from importlib.resources import files
 from pathlib import Path
 from types import SimpleNamespace
@@ -105,7 +106,7 @@ def off_the_shelf(
 )->RetrievalNet: # maps pooled by GeM, no projection
     "A network with the weights that its library has for it."
     if "_fpn_" in arch: raise ValueError(f"{arch}: its pyramid has layers of its own, and nobody has weights for them; give a checkpoint")
-    net = create_model(arch, without_fc=True, weights="DEFAULT").eval()
+    with redirect_stdout(sys.stderr): net = create_model(arch, without_fc=True, weights="DEFAULT").eval() # libraries print that they download
     net.meta["trained"] = "not for retrieval"
     return net
 

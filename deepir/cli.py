@@ -8,7 +8,7 @@ __all__ = ['shared_flags', 'device_of', 'whitening_of', 'describing', 'title_of'
            'deepir_extract_kapture']
 
 # %% ../nbs/api/90_cli.ipynb #a7604148
-import argparse, json, shutil, sys
+import argparse, functools, json, shutil, sys
 from pathlib import Path
 
 import torch
@@ -124,10 +124,10 @@ def read_eval_args(argv=None):
 def tell(errors=(ValueError, OSError, ImportError)):
     "Make a user's mistake a line, not a traceback."
     def wrap(command):
+        @functools.wraps(command)
         def run(argv=None):
             try: return command(argv)
             except errors as e: sys.exit(f"{command.__name__}: {e}")
-        run.__name__, run.__doc__ = command.__name__, command.__doc__
         return run
     return wrap
 

@@ -94,8 +94,8 @@ class Collection:
         self.desc, self.keys, self.failed = current_rows(self.store, {tuple(photo) for photo in now})
         return self
 
-    def whitened(self, w, p): # descriptors, kept for the next search that whitens in the same way
-        if self.white is None or self.white[0] is not w or self.white[1] != p: self.white = w, p, self.desc.map(lambda x: w(x, p))[:]
+    def whitened(self, w, *how): # descriptors, kept for the next search that whitens in the same way
+        if self.white is None or self.white[0] is not w or self.white[1] != how: self.white = w, how, self.desc.map(lambda x: w(x, *how))[:]
         return self.white[2]
 
     def _describe(self, new, size=256): # photos that a kill can cost
@@ -116,6 +116,8 @@ def search_photos(
     box:tuple|None=None, # (x1, y1, x2, y2) in pixels of the query: what to look for in it
     whiten=None, # a whitening stored with the model, a path, or a `Whitening`
     whitenp:float=.25, # its power
+    whitenv:int|None=None, # its first axes
+    whitenm:float=1., # its multiplier
 )->list: # of `Match`: (path, score), the best first
     "The photos most similar to a query."
     if not len(photos): raise ValueError(f"{photos.folder}: no photo in it that can be read")
@@ -123,5 +125,6 @@ def search_photos(
     one = Dataset(["the query"]); one.open = lambda i: img.crop(box) if box else img
     (desc, *_), = describe_shards(one, photos.net, [[0]], progress=False, **photos.how)
     w = None if whiten is None else find_whitening(whiten, photos.net)
-    scores, idx = search(w(desc, whitenp), photos.whitened(w, whitenp), min(k, len(photos))) if w else search(desc, photos.desc, min(k, len(photos)))
+    how = whitenp, whitenv, whitenm
+    scores, idx = search(w(desc, *how), photos.whitened(w, *how), min(k, len(photos))) if w else search(desc, photos.desc, min(k, len(photos)))
     return [Match(photos.folder/photos.keys[i], s) for i, s in zip(idx[0].tolist(), scores[0].tolist())]

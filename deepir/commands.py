@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from fastcore.docments import docments
 
 from .checkpoints import load_model, model_options, read_checkpoint, save_model
 from .cli import describing, device_of, shared_flags, tell, whitening_of
@@ -21,6 +22,7 @@ from .core import atomic_path, seed_everything, world
 from .datasets import load_dataset, photos_below
 from .features import extract
 from .gallery import Shot, show_rows, write_gallery
+from .images import open_image
 from .nets import RetrievalNet, create_model, evaluating
 from .onnx_export import export_onnx
 from .train import TrainConfig, train
@@ -38,7 +40,7 @@ from_scratch = dict(steps=300, lr=3e-3, schedule="cosine", warmup=30, freeze_bn=
 
 def train_parser():
     "The flags of `deepir_train`."
-    p = argparse.ArgumentParser(description="Train a retrieval network. Without arguments: the small one on drawn landmarks.")
+    p = argparse.ArgumentParser(description="Train a retrieval network. Without arguments: the small one on drawn landmarks (--dataset ToyLandmarks('train') --arch tiny).")
     p.add_argument("--dataset", "-d", default="ToyLandmarks('train')", help="labelled photos: a name, a command string, or a folder with a subfolder for each landmark")
     p.add_argument("--val", help="a data set to evaluate on; ToyLandmarks where that is trained on")
     p.add_argument("--checkpoint", default="deepir_train.pt", help="the model to write; started again, training goes on from there")
@@ -52,11 +54,13 @@ def train_parser():
     p.add_argument("--save-every", type=int, default=50, help="steps between writings")
     p.add_argument("--threads", type=int, help="worker processes that read photos")
     p.add_argument("--gpu", type=int, nargs="+", help="GPU to use; -1 is the CPU")
+    about = docments(TrainConfig) # the comments beside its fields
     for f in fields(TrainConfig):
         if f.name == "loss_options": continue
         kind = yes_or_no if f.type is bool else f.type
         short = [f"-{f.name}"]*(len(f.name) == 1) # torchrun takes --p for the beginning of an option of its own
-        p.add_argument(*short, f"--{f.name.replace('_', '-')}", type=kind, help=f"see TrainConfig; {f.default!r}, for tiny {from_scratch.get(f.name, f.default)!r}".replace("%", "%%"))
+        tiny = f", for tiny {from_scratch[f.name]}" if f.name in from_scratch else ""
+        p.add_argument(*short, f"--{f.name.replace('_', '-')}", type=kind, help=f"{about[f.name]}; {f.default} when not given{tiny}".replace("%", "%%"))
     return p
 
 # %% ../nbs/api/92_commands.ipynb #4f3791ea
@@ -146,7 +150,7 @@ def photo_model(
 def search_parser():
     "The flags of `deepir_search`."
     p = shared_flags("Find photos in a folder. The folder is described once and kept in step with what is added and removed.", dataset=False)
-    p.set_defaults(checkpoint="auto")
+    p.set_defaults(checkpoint="auto", on_error="skip")
     p.add_argument("query", nargs="+", type=Path, help="photos to look for, or folders of them")
     p.add_argument("folder", type=Path, help="where to look")
     p.add_argument("-k", type=int, default=10, help="photos to find")
@@ -171,13 +175,15 @@ def answer_of(results, kind): # {query: matches}; "text", "csv" or "json"
 def deepir_search(argv=None): # the command's arguments; those of the command line when not given
     "Find photos in a folder."
     args = search_parser().parse_args(argv)
-    net = photo_model(args.checkpoint)
+    photos_below(args.folder) # mistakes first, weights later
     queries = [q/k for q in args.query if q.is_dir() for k in photos_below(q)] + [q for q in args.query if not q.is_dir()]
-    how = {k: v for k, v in describing(args).items() if k != "on_error"}
+    for q in queries: open_image(q)
+    net, how = photo_model(args.checkpoint), {k: v for k, v in describing(args).items() if k != "on_error"}
     photos, whitening = Collection(args.folder, net, args.index, **how), whitening_of(args.whiten, net)
     print(photos, file=sys.stderr)
+    if photos.failed and args.on_error == "raise": raise ValueError(photos.failed[0][1])
     for _, reason in photos.failed: print(f"left out: {reason}", file=sys.stderr)
-    results = {q: photos.search(q, args.k, box=args.box, whiten=whitening, whitenp=args.whitenp) for q in queries}
+    results = {q: photos.search(q, args.k, box=args.box, whiten=whitening, whitenp=args.whitenp, whitenv=args.whitenv, whitenm=args.whitenm) for q in queries}
     rows = [(Shot(q, str(q), box=args.box), [Shot(m.path, f"{n}  {m.score:.3f}  {m.path.relative_to(args.folder)}") for n, m in enumerate(found, 1)]) for q, found in results.items()]
     answer = answer_of(results, args.format)
     if args.output:

@@ -132,7 +132,9 @@ def parse_calls(
 )->list: # of (name, args, kwargs)
     "Parse comma-separated calls with literal arguments; execute nothing."
     try: nodes = ast.parse(f"[{text}]".replace("\n", " "), mode="eval").body.elts
-    except (SyntaxError, ValueError, AttributeError, RecursionError) as e: raise ValueError(f"cannot parse {text!r}: {e}") from e
+    except (SyntaxError, ValueError, AttributeError, RecursionError) as e:
+        why = "its brackets do not match" if any(text.count(a) != text.count(b) for a, b in ("()", "[]")) else e
+        raise ValueError(f"cannot parse {text!r}: {why}") from e
     def value(node):
         if ast.unparse(node) in constants: return constants[ast.unparse(node)]
         try: return ast.literal_eval(node)

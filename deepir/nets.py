@@ -81,7 +81,9 @@ def torchvision_classifier(
     if arch not in torchvision_archs: raise unknown_name("network", arch, torchvision_archs)
     known, preprocess, options = torchvision.models.get_model_weights(arch), dict(imagenet), {}
     try: wanted = known.verify(weights)
-    except (KeyError, TypeError): raise unknown_name(f"weights of {arch}", str(weights), known.__members__) from None
+    except (KeyError, TypeError):
+        if Path(str(weights)).is_file(): raise ValueError(f"{weights}: weights are given by torchvision's name for them; a file of your own goes into the network: net = create_model({arch!r}, ...), then net.trunk.load_state_dict(torch.load(...)), with the names that net.trunk.state_dict() has") from None
+        raise unknown_name(f"weights of {arch}", str(weights), known.__members__) from None
     if wanted: t = wanted.transforms(); preprocess = dict(mean=tuple(t.mean), std=tuple(t.std), input_size=t.crop_size[0])
     if arch in ("googlenet", "inception_v3"): # would turn ImageNet's mean into theirs by themselves
         options = dict(transform_input=False, init_weights=False); preprocess.update(mean=(.5,)*3, std=(.5,)*3)
@@ -142,6 +144,7 @@ def _last_channels(layer): return [m for m in layer[-1].modules() if isinstance(
 # %% ../nbs/api/15_nets.ipynb #06d69fe3
 class PoolEach(nn.ModuleList):
     "Pool each of several maps with its own layer and concatenate the vectors."
+    def __init__(self, layers): super().__init__(layers)
     def forward(self, maps): return torch.cat([pool(m) for pool, m in zip(self, maps)], 1)
 
 # %% ../nbs/api/15_nets.ipynb #c5278db9

@@ -115,26 +115,26 @@ class TrainConfig:
     "What a training is."
     loss: str = "ap" # "ap", "tap", "triplet", "triplet_logexp": see `deepir.losses`
     loss_options: dict = field(default_factory=dict) # its arguments, e.g. dict(nq=20, min=0)
-    steps: int = 600
+    steps: int = 600 # in all
     p: int = 16 # landmarks in a batch
     k: int = 8 # photos of each
     chunk: int = 128 # photos that go through the network at once with a graph
-    trfs: str = "RandomResizedCrop(224, scale=(.5, 1)), ColorJitter(.3, .3, .3)"
+    trfs: str = "RandomResizedCrop(224, scale=(.5, 1)), ColorJitter(.3, .3, .3)" # a transform string
     optimizer: str = "adam" # or "sgd"
-    lr: float = 1e-4
+    lr: float = 1e-4 # learning rate at its highest
     p_factor: float = 10. # GeM's power learns so many times faster
-    weight_decay: float = 1e-6
-    schedule: str = "linear" # or "cosine", "constant"
-    warmup: int = 0 # steps
+    weight_decay: float = 1e-6 # pull of the weights to 0
+    schedule: str = "linear" # fall of the rate; or "cosine", "constant"
+    warmup: int = 0 # steps in which the rate rises
     clip: float = 1. # largest norm of the gradient; 0 is no limit
-    freeze_bn: bool = True # see `freeze_batch_norm`
+    freeze_bn: bool = True # batch norms stay as they are, see `freeze_batch_norm`
     precision: str = "float32" # or "bf16": autocast
     mine_every: int = 50 # steps between minings of triplets
     mine_from: int = 2000 # photos that are described for it
     negatives: int = 1 # of each anchor
-    one_per_landmark: bool = True # see `mine_triplets`
+    one_per_landmark: bool = True # of the negatives of an anchor, see `mine_triplets`
     among: int = 0 # negatives are the hardest of so many photos, of all when 0: see `mine_triplets`
-    seed: int = 0
+    seed: int = 0 # of batches and crops
     def __post_init__(self):
         if self.precision not in ("float32", "bf16"): raise unknown_name("precision of a training", self.precision, ("float32", "bf16"))
 
@@ -284,6 +284,7 @@ def train(
     **options, # of `TrainConfig`
 )->History:
     "Train a network."
+    if unknown := sorted(options.keys() - TrainConfig.__dataclass_fields__.keys()): raise unknown_name("option of a training", unknown[0], TrainConfig.__dataclass_fields__)
     t = Training(net, dataset, c := TrainConfig(**options), checkpoint, device, threads)
     bar = tqdm(total=c.steps, initial=t.step, desc="training", **bar_options(progress and world()[0] == 0))
     while t.step < c.steps:
@@ -291,8 +292,7 @@ def train(
             loss = train_step(net, t.optimizer, chunks, lambda desc: t.loss_fn(desc, t.codes[indices]), c, t.step, gather_descriptors(sizes))
             if not np.isfinite(loss): raise FloatingPointError(f"step {t.step}: loss or gradient is not finite, on photos "
                 f"{', '.join(t.dataset.keys[i] for i in indices[:3])}, ...; the last good state is {f'in {checkpoint}.state' if checkpoint else 'lost: give a checkpoint'}")
-            t.note(loss)
-            last = t.step == c.steps
+            t.note(loss); last = t.step == c.steps
             if val is not None and (last or eval_every and t.step%eval_every == 0): t.history.mAP[t.step] = evaluate(val, net, device=device, progress=False).mAP
             if checkpoint and world()[0] == 0 and (last or t.step%save_every == 0): t.save()
             bar.update(); bar.set_postfix(loss=f"{loss:.3f}", **t.history.latest())

@@ -119,10 +119,10 @@ def show_heatmap(
 # %% ../nbs/api/80_viz.ipynb #9f697fab
 def precision_recall(
     ranks, # of the relevant photos of one query, from 0
-    levels=np.linspace(0, 1, 101), # of recall
+    levels=None, # of recall; 0, .01 ... 1 when not given
 )->np.ndarray: # precision at each level, the best that is reached at that recall or beyond
     "The interpolated precision–recall curve of one ranking."
-    r = np.asarray(ranks)
+    r, levels = np.asarray(ranks), np.linspace(0, 1, 101) if levels is None else levels
     precision = (np.arange(len(r)) + 1)/(r + 1)
     best = np.maximum.accumulate(precision[::-1])[::-1]
     return best[np.minimum(np.ceil(np.asarray(levels)*len(r) - 1e-9).astype(int).clip(1) - 1, len(r) - 1)]

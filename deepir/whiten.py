@@ -6,6 +6,7 @@
 __all__ = ['whiten', 'principal_axes', 'pair_axes', 'Whitening']
 
 # %% ../nbs/api/45_whiten.ipynb #e4edd200
+import warnings
 from dataclasses import dataclass
 from zipfile import BadZipFile
 
@@ -96,7 +97,9 @@ class Whitening:
         desc, # (N, D) descriptors of photos other than those to be searched
         dim:int|None=None, # axes to keep
     )->"Whitening":
-        return cls(*principal_axes(as_descriptors(desc), dim))
+        desc = as_descriptors(desc)
+        if 2 < len(desc) <= desc.shape[1] and dim is None: warnings.warn(f"a whitening of {desc.shape[1]} axes from {len(desc)} descriptors: it has only {len(desc) - 1}, and the last are noise; take more photos, or dim=")
+        return cls(*principal_axes(desc, dim))
     @classmethod
     def fit_pairs(cls,
         desc, # (N, D) descriptors
