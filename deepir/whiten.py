@@ -42,6 +42,7 @@ def principal_axes(
     most = min(len(x) - 1, int((variances > 1e-9*variances[-1]).sum())) # along a dead axis any noise would be blown up
     if (dim or 1) > most: raise ValueError(f"dim={dim}: {len(x)} descriptors of {x.shape[1]} dimensions vary along {most} axes only")
     v = dim or most
+    if v == len(x) - 1: warnings.warn(f"{len(x)} descriptors of {x.shape[1]} dimensions give {v} axes, and the last of these are noise; take more photos, or dim=")
     return x.mean(0), _upward(axes.T.flip(0)[:v]), variances.flip(0)[:v]
 
 def _upward(axes): # the sign of an axis is arbitrary: make its largest entry positive
@@ -97,9 +98,7 @@ class Whitening:
         desc, # (N, D) descriptors of photos other than those to be searched
         dim:int|None=None, # axes to keep
     )->"Whitening":
-        desc = as_descriptors(desc)
-        if 2 < len(desc) <= desc.shape[1] and dim is None: warnings.warn(f"a whitening of {desc.shape[1]} axes from {len(desc)} descriptors: it has only {len(desc) - 1}, and the last are noise; take more photos, or dim=")
-        return cls(*principal_axes(desc, dim))
+        return cls(*principal_axes(as_descriptors(desc), dim))
     @classmethod
     def fit_pairs(cls,
         desc, # (N, D) descriptors
