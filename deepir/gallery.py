@@ -76,7 +76,7 @@ def button(
 )->str:
     "A photo that can be clicked, as HTML."
     name = html.escape(shot.caption)
-    return f'<button class="{kind} {shot.mark}" type="button"><img loading="lazy" alt="{name}" src="{as_data(shot.photo, box=shot.box)}"><span>{name}</span></button>'
+    return f'<button class="{kind} {shot.mark}" type="button"><img alt="{name}" src="{as_data(shot.photo, box=shot.box)}"><span>{name}</span></button>'
 
 def write_gallery(
     path, # the .html file to write
