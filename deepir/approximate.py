@@ -12,14 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .core import as_descriptors, atomic_path, tiles, unknown_name
+from .core import as_descriptors, atomic_path, need, tiles, unknown_name
 
 # %% ../nbs/api/52_approximate.ipynb #e1dd1653
 def import_faiss():
     "FAISS, or what to do without."
-    try: import faiss
-    except ImportError as e: raise ImportError("this needs FAISS: pip install 'deepir[faiss]'") from e
-    return faiss
+    return need("faiss", "faiss")[0]
 
 # %% ../nbs/api/52_approximate.ipynb #ae7961e5
 def empty_index(

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['l2_normalize', 'as_descriptors', 'tiles', 'world', 'pick_device', 'keep_memory', 'seed_everything', 'data_root',
-           'atomic_path', 'PlainUnpickler', 'load_plain', 'parse_calls', 'bar_options', 'unknown_name']
+           'atomic_path', 'PlainUnpickler', 'load_plain', 'parse_calls', 'bar_options', 'unknown_name', 'need']
 
 # %% ../nbs/api/00_core.ipynb #8bac6f27
-import ast, ctypes, difflib, os, pickle, platform, random
+import ast, ctypes, difflib, importlib, os, pickle, platform, random
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -163,6 +163,15 @@ def unknown_name(
     close = difflib.get_close_matches(name, names, n=3, cutoff=.5) or [n for n in names if n.lower() == name.lower()]
     hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(sorted(names))}"
     return ValueError(f"unknown {kind} {name!r}; {hint}")
+
+# %% ../nbs/api/00_core.ipynb #a0ed452c
+def need(
+    extra:str, # of deepir, that brings them: "faiss"
+    *modules, # names of modules: "faiss"
+)->list: # the modules
+    "Import optional packages, or say what to do without."
+    try: return [importlib.import_module(m) for m in modules]
+    except ImportError as e: raise ImportError(f"this needs {e.name}: pip install 'deepir[{extra}]'") from e
 
 # %% ../nbs/api/00_core.ipynb #851c61d9
 if os.environ.get("IN_TEST"): torch.set_num_threads(1) # notebooks are tested side by side: one thread each

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from .core import atomic_path
 from .images import open_image
-from .viz import mark_of, marks, show_photo
+from .viz import mark_of, marks, measure_of, show_photo
 
 # %% ../nbs/api/84_gallery.ipynb #1270b2be
 def as_data(
@@ -97,7 +97,7 @@ def rows_of(
 )->list: # for `write_gallery`
     "The rankings of a report as rows of a gallery."
     ds = report.dataset
-    mode = mode or ("medium" if "medium" in ds.modes else ds.modes[0])
+    mode = measure_of(ds.modes, mode)
     indices, scores = report.rankings(min(k, len(ds)))
     def hit(q, rank, i, s): mark = mark_of(ds, q, i, mode); return Shot(ds.path(i), f"{rank}  {marks[mark][1]} {s:.3f}  {ds.keys[i]}", mark)
     def query(q): return Shot(ds.queries.path(q), f"query {q}  AP {100*report.AP[mode][q]:.1f}", box=ds.queries.boxes[q] if ds.queries.boxes else None)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .core import as_descriptors
+from .core import as_descriptors, need
 from .datasets import Dataset
 from .features import describe_shards
 from .store import writing
@@ -21,10 +21,8 @@ from .store import writing
 def import_kapture():
     "kapture with its readers and writers, or what to do without."
     handlers = list(logging.root.handlers)
-    try: import kapture, kapture.io.csv, kapture.io.features, kapture.io.records, kapture.io.tar
-    except ImportError as e: raise ImportError("this needs kapture: pip install 'deepir[kapture]'") from e
+    try: return need("kapture", "kapture", *(f"kapture.io.{part}" for part in ("csv", "features", "records", "tar")))[0]
     finally: logging.root.handlers[:] = handlers
-    return kapture
 
 # %% ../nbs/api/42_kapture.ipynb #e20176f4
 class KaptureImages(Dataset):

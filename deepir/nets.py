@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['torchvision_archs', 'after_map', 'architectures', 'poolings', 'elsewhere', 'RetrievalNet', 'hub_file', 'no_weights',
            'torchvision_classifier', 'torchvision_trunk', 'tiny_trunk', 'FPNTrunk', 'PoolEach', 'CenterBias', 'is_arch',
-           'trunk_by_name', 'create_model', 'evaluating', 'pooled_dim', 'from_dirtorch']
+           'trunk_by_name', 'evaluating', 'pooled_dim', 'create_model', 'from_dirtorch']
 
 # %% ../nbs/api/15_nets.ipynb #6b18438c
 import importlib
@@ -170,6 +170,7 @@ def is_arch(
     "Whether `create_model` knows a name."
     return name in architectures or name in torchvision_archs or name.startswith(tuple(elsewhere))
 
+# %% ../nbs/api/15_nets.ipynb #786e6cd2
 def trunk_by_name(
     arch:str, # as `create_model` takes it
     weights=None, # of the trunk, as its library names them
@@ -182,6 +183,29 @@ def trunk_by_name(
     if base == "tiny" and weights is not None: raise ValueError("'tiny' has no weights of ImageNet; a trained one is load_model('toy')")
     trunk = tiny_trunk() if base == "tiny" else torchvision_trunk(base, weights)
     return FPNTrunk(trunk, mix=kind == "_fpn") if kind else trunk
+
+# %% ../nbs/api/15_nets.ipynb #1762cc7d
+@contextmanager
+def evaluating(
+    net:nn.Module, # any module
+): # yields it, in evaluation mode and without gradients
+    "Evaluate for a while; afterwards each layer is in the mode it was in, frozen ones too."
+    modes = [(m, m.training) for m in net.modules()]
+    net.eval()
+    try:
+        with torch.no_grad(): yield net
+    finally:
+        for m, mode in modes: m.training = mode
+
+# %% ../nbs/api/15_nets.ipynb #dc5ec847
+def pooled_dim(
+    net:RetrievalNet, # a network
+)->int: # channels of its pooled maps, before the projection
+    "How many numbers pooling gives; found by running blank photos of two sizes."
+    p = next(net.parameters())
+    with evaluating(net): shapes = [tuple(net.pooling(net.maps(torch.zeros(1, 3, size, 96, device=p.device, dtype=p.dtype))).shape) for size in (96, 128)]
+    if shapes[0] != shapes[1] or len(shapes[0]) != 2: raise ValueError(f"pooling gives {shapes[0]} and {shapes[1]} for two sizes of photo: the trunk must give maps (B, C, h, w)")
+    return shapes[0][1]
 
 # %% ../nbs/api/15_nets.ipynb #3ac2c928
 def create_model(
@@ -208,28 +232,6 @@ def create_model(
     dim = pooled_dim(net)
     if not without_fc: net.projection = nn.Linear(dim, out_dim or dim)
     return net
-
-# %% ../nbs/api/15_nets.ipynb #1762cc7d
-@contextmanager
-def evaluating(
-    net:nn.Module, # any module
-): # yields it, in evaluation mode and without gradients
-    "Evaluate for a while; afterwards each layer is in the mode it was in, frozen ones too."
-    modes = [(m, m.training) for m in net.modules()]
-    net.eval()
-    try:
-        with torch.no_grad(): yield net
-    finally:
-        for m, mode in modes: m.training = mode
-
-def pooled_dim(
-    net:RetrievalNet, # a network
-)->int: # channels of its pooled maps, before the projection
-    "How many numbers pooling gives; found by running blank photos of two sizes."
-    p = next(net.parameters())
-    with evaluating(net): shapes = [tuple(net.pooling(net.maps(torch.zeros(1, 3, size, 96, device=p.device, dtype=p.dtype))).shape) for size in (96, 128)]
-    if shapes[0] != shapes[1] or len(shapes[0]) != 2: raise ValueError(f"pooling gives {shapes[0]} and {shapes[1]} for two sizes of photo: the trunk must give maps (B, C, h, w)")
-    return shapes[0][1]
 
 # %% ../nbs/api/15_nets.ipynb #27f1228b
 def from_dirtorch(

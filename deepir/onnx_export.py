@@ -6,7 +6,7 @@
 __all__ = ['import_onnx', 'PixelsToDescriptors', 'onnx_program', 'onnx_difference', 'export_onnx']
 
 # %% ../nbs/api/49_onnx.ipynb #e1484927
-import copy, importlib, warnings
+import copy, warnings
 from pathlib import Path
 
 import torch
@@ -15,7 +15,7 @@ from torch import nn
 from torchvision.transforms.functional import normalize
 
 from . import __version__
-from .core import atomic_path, l2_normalize, unknown_name
+from .core import atomic_path, l2_normalize, need, unknown_name
 from .nets import RetrievalNet
 from .pooling import RMAC
 from .whiten import Whitening
@@ -23,8 +23,7 @@ from .whiten import Whitening
 # %% ../nbs/api/49_onnx.ipynb #da86a39f
 def import_onnx():
     "onnxruntime, where all that the export needs is there; or what to do without."
-    try: return [importlib.import_module(name) for name in ("onnx", "onnxscript", "onnxruntime")][-1]
-    except ImportError as e: raise ImportError(f"this needs {e.name}: pip install 'deepir[onnx]'") from e
+    return need("onnx", "onnx", "onnxscript", "onnxruntime")[-1]
 
 # %% ../nbs/api/49_onnx.ipynb #dfca613e
 class PixelsToDescriptors(nn.Module):

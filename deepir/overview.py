@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from sklearn.manifold import TSNE
 
 from .core import as_descriptors
-from .viz import marks, palette
+from .viz import marks, measure_of, palette
 from .whiten import principal_axes
 
 # %% ../nbs/api/82_overview.ipynb #335ff5ef
@@ -78,7 +78,7 @@ def ap_changes(
     mode:str|None=None, # the measure; "medium" or the first one when not given
 )->tuple: # (queries, change of their AP in [-1, 1]), the greatest loss first; without queries that have nothing to find
     "What a change did to each query."
-    mode = mode or ("medium" if "medium" in after.AP else next(iter(after.AP)))
+    mode = measure_of(after.AP, mode)
     a, b = (np.asarray(r.AP[mode]) for r in (before, after))
     if len(a) != len(b): raise ValueError(f"the reports are of {len(a)} and {len(b)} queries: compare reports of the same data set")
     asked = np.flatnonzero((a >= 0) & (b >= 0))
@@ -93,7 +93,7 @@ def show_changes(
     named:int=3, # how many bars at each end carry the number of their query
 )->plt.Figure:
     "The change of AP of each query, sorted: who lost, who gained."
-    mode = mode or ("medium" if "medium" in after.AP else next(iter(after.AP)))
+    mode = measure_of(after.AP, mode)
     queries, change = ap_changes(before, after, mode)
     up, down = (change > 5e-5).sum(), (change < -5e-5).sum()
     fig, ax = plt.subplots(figsize=(4.6, 2.6), layout="constrained")

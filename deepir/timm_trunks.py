@@ -10,15 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .core import unknown_name
+from .core import need, unknown_name
 from .nets import evaluating, hub_file, no_weights
 
 # %% ../nbs/api/16_timm.ipynb #dc7f3954
 def import_timm():
     "timm, or what to do without."
-    try: import timm
-    except ImportError as e: raise ImportError("this needs timm: pip install 'deepir[timm]'") from e
-    return timm
+    return need("timm", "timm")[0]
 
 # %% ../nbs/api/16_timm.ipynb #fa66ac20
 def feature_map(
