@@ -7,8 +7,6 @@ def _child(connection, prepare, run, repeats, threads):
     import torch
     torch.set_num_threads(threads)
     state = prepare()
-    try: open('/proc/self/clear_refs', 'w').write('5')  # what preparing needed at its peak is forgotten, on Linux
-    except OSError: pass
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     times = []
     for _ in range(repeats):
