@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from .core import bar_options, keep_memory, pick_device, unknown_name, world
+from .core import bar_options, give_back_memory, keep_memory, pick_device, unknown_name, world
 from .datasets import load_dataset
 from .images import ImageError, imagenet, normalize, parse_transforms, to_pixels
 from .inference import for_inference, precisions
@@ -181,7 +181,8 @@ def describe_shards(
     fast, total = for_inference(net, device, precision), max(total or 0, len(items))
     loaded = read_ahead(photo_loader(dataset, trfs), items, threads, max(32, 4*threads))
     with tqdm(desc="describing", total=total, initial=total - len(items), **bar_options(progress)) as bar:
-        for idx in shards:
+        for k, idx in enumerate(shards):
+            if k and device.type == "cpu": give_back_memory()
             with torch.inference_mode(): part = describe_shard(fast, itertools.islice(loaded, len(idx)), dataset.keys, len(trfs), tick=bar.update, batch_size=batch_size, device=device, norm=getattr(net, "preprocess", imagenet), **kwargs)
             yield part
 
