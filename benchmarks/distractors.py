@@ -49,7 +49,7 @@ def by_sorting(ds, queries, db):
     return out
 
 
-def ready(ds, dim): return ds, *descriptors(ds, dim)
+def ready(ds, path): return ds, *map(torch.from_numpy, np.load(path).values()) # made elsewhere: making them needs more memory than the scoring
 
 
 def score(state, many):
@@ -69,8 +69,9 @@ def main():
         sets = [ImageListRelevants(Path(args.gnd)/f'gnd_{name}.pkl') for name in ('oxford5k', 'paris6k', 'roxford5k', 'rparis6k')]
         for ds in sets:
             queries, db = descriptors(ds, args.dim)
+            np.savez(f'{d}/{ds.name}.npz', queries, db)
             print(f'{ds.name:10} alone {evaluate_descriptors(ds, queries, db)}\n{"":10} with {len(many)} distractors {score((ds, queries, db), many)}', flush=True)
-            seconds, mb = measure(partial(ready, ds, args.dim), partial(score, many=many), 1)
+            seconds, mb = measure(partial(ready, ds, f'{d}/{ds.name}.npz'), partial(score, many=many), 1)
             print(f'{"":10} {seconds:.1f} s, {mb:.0f} MB above data set and queries; the scores alone would be {4*len(queries)*len(many)/1e6:.0f} MB, the database {2*args.dim*len(many)/1e6:.0f} MB on disk', flush=True)
         for ds in sets:
             queries, db = descriptors(ds, args.dim)

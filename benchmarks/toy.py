@@ -8,7 +8,7 @@ expansion on top, mean and spread over seeds; the untrained network first. About
 """
 import argparse, json, statistics
 from pathlib import Path
-from deepir.cli import from_scratch
+from deepir.commands import from_scratch
 from deepir.core import seed_everything
 from deepir.datasets import load_dataset
 from deepir.eval import evaluate, evaluate_descriptors, postprocess

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['losses', 'ContrastiveLoss', 'TripletLoss', 'TripletLogExpLoss', 'SoftHistogram', 'binned_ap', 'tie_aware_ap',
-           'APLoss', 'relevance', 'listwise', 'TAPLoss', 'APLossDist', 'TAPLossDist', 'batch_loss']
+           'APLoss', 'relevance', 'listwise', 'TAPLoss', 'APLossDist', 'TAPLossDist', 'AllTripletsLoss', 'batch_loss']
 
 # %% ../nbs/api/20_losses.ipynb #52714888
 import torch
@@ -197,8 +197,24 @@ class TAPLossDist(TAPLoss):
     "`TAPLoss` on one minus the Euclidean distance."
     def similarity(self, x): return 1 - (2.001 - 2*x.clamp(max=1)).sqrt()
 
+# %% ../nbs/api/20_losses.ipynb #b2e53eb8
+class AllTripletsLoss(nn.Module):
+    "The triplet loss of all triplets of a batch that are not solved yet, averaged for each query."
+    def __init__(self,
+        margin:float=.1, # by how much the negative must be farther away
+    ): super().__init__(); self.margin, self.skipped = margin, 0
+    def forward(self,
+        scores:Tensor, # (N, M) similarities of unit vectors
+        labels:Tensor, # (N, M): 1, 0 or -1, see `relevance`
+    )->Tensor: # scalar, the mean over queries that have a relevant photo
+        d, (q, p) = (2 - 2*scores).clamp(min=1e-6).sqrt(), (labels > 0).nonzero(as_tuple=True)
+        loss = (d[q, p][:, None] - d[q] + self.margin).clamp(min=0)*(labels[q] == 0) # (pairs, M)
+        total, active = (d.new_zeros(len(d)).index_add(0, q, x.sum(1)) for x in (loss, (loss > 0).to(d.dtype)))
+        self.skipped = len(d) - len(q.unique())
+        return (total/active.clamp(min=1)).sum()/max(1, len(d) - self.skipped)
+
 # %% ../nbs/api/20_losses.ipynb #71c85a88
-losses = dict(ap=APLoss, tap=TAPLoss, triplet=TripletLoss, triplet_logexp=TripletLogExpLoss)
+losses = dict(ap=APLoss, tap=TAPLoss, all_triplets=AllTripletsLoss, triplet=TripletLoss, triplet_logexp=TripletLogExpLoss)
 
 def batch_loss(
     loss, # a name of `losses`, or a loss of (scores, labels) or of triplets

@@ -4,12 +4,13 @@
 - a module imports only modules whose notebook has a lower number, by name, and uses only names it has;
 - notebooks, cells and modules stay small, and no saved output holds a path of somebody's machine;
 - a notebook begins with a title and a line that says what for, a tutorial ends with exercises and the way to the next;
+- benchmarks import names that are there;
 - the terms of the field are spelled in one way;
 - the pages of the site are in order (tools/site.py).
 
 It rewrites deepir/ and README.md: work on deepir/*.py that no notebook has is lost (nbdev_update saves it).
 """
-import ast, json, os, re, subprocess, sys
+import ast, importlib, json, os, re, subprocess, sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -108,8 +109,16 @@ def name_problems():
     if out.stderr: sys.exit(out.stderr)
     return [line for line in out.stdout.splitlines() if '_modidx' not in line]
 
+def benchmark_problems():
+    "Names that a benchmark imports and the package does not have."
+    for path in sorted(ROOT.glob('benchmarks/*.py')):
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+            if not isinstance(node, ast.ImportFrom) or not node.module.startswith('deepir.'): continue
+            there = vars(importlib.import_module(node.module))
+            yield from (f'{path.relative_to(ROOT)}: {node.module} has no {a.name}' for a in node.names if a.name not in there)
+
 def main():
-    problems = sync_problems() + name_problems()
+    problems = [*sync_problems(), *name_problems(), *benchmark_problems()]
     books, number = notebooks(), {}
     tutorials = [p.name for p in books if p.parent.name == 'tutorials']
     following = dict(zip(tutorials, tutorials[1:]))
