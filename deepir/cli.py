@@ -16,7 +16,7 @@ import torch
 from .checkpoints import load_model
 from .core import atomic_path, world
 from .datasets import load_dataset
-from .eval import evaluate, evaluate_descriptors, find_whitening, postprocess
+from .eval import check_neighbours, evaluate, evaluate_descriptors, find_whitening, postprocess
 from .features import extract
 from .gallery import rows_of, write_gallery
 from .inference import precisions
@@ -92,7 +92,8 @@ def results_of(report, detailed=False):
 
 def merge_json(path, name, results):
     "Add results to what a file holds."
-    data = json.loads(Path(path).read_text()) if Path(path).exists() else {}
+    try: data = json.loads(Path(path).read_text()) if Path(path).exists() else {}
+    except ValueError as e: raise ValueError(f"{path}: not a .json file to add results to: {e}") from e
     with atomic_path(path) as tmp: tmp.write_text(json.dumps({**data, name: results}, indent=1))
 
 # %% ../nbs/api/90_cli.ipynb #870c3ec7
@@ -137,6 +138,7 @@ def deepir_eval(argv=None): # the command's arguments; those of the command line
     "Evaluate a model on a data set, step by step."
     args = read_eval_args(argv)
     dataset, net = load_dataset(args.dataset), load_model(args.checkpoint)
+    check_neighbours(dataset, aqe=args.aqe, adba=args.adba)
     steps = steps_of(args, whitening_of(args.whiten, net))
     print(f"{dataset}\nmodel {title_of(net, args.checkpoint)}, {sum(p.numel() for p in net.parameters())/1e6:.2f} M parameters")
     first = evaluate(dataset, net, save_feats=args.save_feats or None, load_feats=args.load_feats or None, distractors=args.distractors, **describing(args))

@@ -122,6 +122,7 @@ def search_photos(
     "The photos most similar to a query."
     if not len(photos): raise ValueError(f"{photos.folder}: no photo in it that can be read")
     img = query if isinstance(query, Image.Image) else open_image(query)
+    if box and min(min(box[2], img.width) - max(box[0], 0), min(box[3], img.height) - max(box[1], 0)) < 1: raise ValueError(f"box {tuple(box)}: expected x1, y1, x2, y2 with something of the query in it, {img.width} × {img.height} pixels")
     one = Dataset(["the query"]); one.open = lambda i: img.crop(box) if box else img
     (desc, *_), = describe_shards(one, photos.net, [[0]], progress=False, **photos.how)
     w = None if whiten is None else find_whitening(whiten, photos.net)

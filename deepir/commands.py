@@ -88,7 +88,7 @@ def deepir_train(argv=None): # the command's arguments; those of the command lin
     save_model(net, args.checkpoint)
     history.plot().savefig(Path(args.checkpoint).with_suffix(".png"), dpi=100)
     for text in history.failed: print(f"replaced: {text}")
-    print(f"{len(history.loss)} steps, loss {np.mean(history.loss[-20:]):.3f}" + "".join(f", mAP {m} {v}" for m, v in history.latest().items()))
+    print(f"{len(history.loss)} steps, loss {np.mean(history.loss[-20:]):.3f}" + "".join(f", {m if m == 'mAP' else 'mAP ' + m} {v}" for m, v in history.latest().items()))
     print(f"model and its whitening {dataset.name!r} in {args.checkpoint}; evaluate it with: deepir_eval --checkpoint {args.checkpoint}")
 
 # %% ../nbs/api/92_commands.ipynb #1281a09c
@@ -184,7 +184,7 @@ def deepir_search(argv=None): # the command's arguments; those of the command li
     if photos.failed and args.on_error == "raise": raise ValueError(photos.failed[0][1])
     for _, reason in photos.failed: print(f"left out: {reason}", file=sys.stderr)
     results = {q: photos.search(q, args.k, box=args.box, whiten=whitening, whitenp=args.whitenp, whitenv=args.whitenv, whitenm=args.whitenm) for q in queries}
-    rows = [(Shot(q, str(q), box=args.box), [Shot(m.path, f"{n}  {m.score:.3f}  {m.path.relative_to(args.folder)}") for n, m in enumerate(found, 1)]) for q, found in results.items()]
+    rows = [(Shot(q, q.name, box=args.box), [Shot(m.path, f"{n}  {m.score:.3f}  {m.path.relative_to(args.folder)}") for n, m in enumerate(found, 1)]) for q, found in results.items()]
     answer = answer_of(results, args.format)
     if args.output:
         with atomic_path(args.output) as tmp: tmp.write_text(answer)

@@ -192,7 +192,9 @@ def check_neighbours(
 ):
     "Refuse more neighbours than there are photos."
     for name, k in wishes.items():
-        if k and not 0 <= k[0] <= len(dataset) - (name == "adba"): raise ValueError(f"{name}={k}: k is larger than the database of {len(dataset)} photos allows")
+        if not k: continue
+        if not isinstance(k, (list, tuple)) or len(k) != 2: raise ValueError(f"{name}={k}: expected (k, alpha)")
+        if not 0 <= k[0] <= len(dataset) - (name == "adba"): raise ValueError(f"{name}={k}: k is {'negative' if k[0] < 0 else f'larger than the database of {len(dataset)} photos allows'}")
 
 def without(
     dataset:Dataset, # with its queries
@@ -246,9 +248,9 @@ def evaluate(
     "From photos to mAP."
     config = {k: v if isinstance(v, (int, float, list, tuple, type(None))) else str(v) for k, v in locals().items()}
     dataset, net, failed = load_dataset(dataset), load_model(model) if isinstance(model, (str, Path)) else model, []
-    dataset.check_truth()
+    dataset.check_truth(); average_precision([], ap or dataset.ap) # what cannot work is said before hours of describing
     own = dataset.queries is not dataset
-    if whiten is not None: whiten = find_whitening(whiten, net) # what cannot work is said before hours of describing
+    if whiten is not None: whiten = find_whitening(whiten, net)
     check_neighbours(dataset, aqe=aqe, adba=adba)
     how = dict(trfs=trfs, pooling=pooling, gemp=gemp, batch_size=batch_size, threads=threads, device=device, on_error=on_error, progress=progress, precision=precision)
     others = None if distractors is None else find_distractors(distractors, net, how, save_feats and Path(save_feats)/"distractors")

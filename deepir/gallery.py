@@ -71,9 +71,9 @@ dialog.addEventListener("keydown", e => { if (e.key === "ArrowRight") show(at + 
 
 # %% ../nbs/api/84_gallery.ipynb #17b47f71
 def button(
-    shot:Shot,
+    shot:Shot, # the photo, its caption, its mark and its box
     kind:str, # "query" or "hit"
-)->str:
+)->str: # a <button>
     "A photo that can be clicked, as HTML."
     name = html.escape(shot.caption)
     return f'<button class="{kind} {shot.mark}" type="button"><img alt="{name}" src="{as_data(shot.photo, box=shot.box)}"><span>{name}</span></button>'
@@ -100,7 +100,7 @@ def rows_of(
     mode = measure_of(ds.modes, mode)
     indices, scores = report.rankings(min(k, len(ds)))
     def hit(q, rank, i, s): mark = mark_of(ds, q, i, mode); return Shot(ds.path(i), f"{rank}  {marks[mark][1]} {s:.3f}  {ds.keys[i]}", mark)
-    def query(q): return Shot(ds.queries.path(q), f"query {q}  AP {100*report.AP[mode][q]:.1f}", box=ds.queries.boxes[q] if ds.queries.boxes else None)
+    def query(q): return Shot(ds.queries.path(q), f"query {q}  " + (f"AP {100*report.AP[mode][q]:.1f}" if report.AP[mode][q] >= 0 else "nothing to find"), box=ds.queries.boxes[q] if ds.queries.boxes else None)
     return [(query(q), [hit(q, n, i, s) for n, (i, s) in enumerate(zip(indices[q].tolist(), scores[q].tolist()), 1) if i < len(ds)]) for q in queries]
 
 # %% ../nbs/api/84_gallery.ipynb #674f31cb

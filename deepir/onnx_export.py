@@ -93,7 +93,7 @@ def export_onnx(
     if isinstance(whiten, str):
         if name not in net.whitenings: raise unknown_name("whitening", name, net.whitenings)
         whiten = net.whitenings[name]
-    if size is None and any(isinstance(m, RMAC) for m in net.modules()): raise ValueError(f"{arch}: R-MAC lays its squares by the size of the map; give size=(height, width), and the file is for photos of that size")
+    if size is None and any(isinstance(m, RMAC) for m in net.modules()): raise ValueError(f"{arch}: R-MAC lays out its squares by the size of the map; give size=(height, width), and the file is for photos of that size")
     whole = PixelsToDescriptors(net, whiten, whitenp, whitenv, whitenm)
     if (gb := sum(t.nbytes for t in whole.state_dict().values())/2**30) > 1.5: raise ValueError(f"{arch}: its {gb:.1f} GB of weights are too many for one ONNX file")
     try: program = onnx_program(whole, size)

@@ -6,6 +6,7 @@
 __all__ = ['staged_backward', 'freeze_batch_norm', 'join_world', 'same_start', 'gather_descriptors', 'sum_gradients']
 
 # %% ../nbs/api/65_staged.ipynb #ff3f117e
+from collections.abc import Iterator
 from contextlib import nullcontext
 
 import torch
@@ -23,6 +24,7 @@ def staged_backward(
     forward=nullcontext, # a context for the network, e.g. autocast
 )->Tensor: # the loss, without graph; gradients are added to the parameters' `.grad`
     "Backpropagate a loss on all descriptors, one chunk at a time."
+    if isinstance(chunks, Iterator): raise ValueError("chunks are read twice: give a list, not a generator, which can be read only once")
     states, parts = [], []
     for x, is_last in _mark_last(chunks):
         states.append(_random_state(x.device))
@@ -44,7 +46,7 @@ def staged_backward(
 # %% ../nbs/api/65_staged.ipynb #7dd212c0
 def _mark_last(items): # yields (item, is it the last?)
     items = iter(items)
-    item = next(items)
+    if (item := next(items, None)) is None: raise ValueError("no chunks: a batch needs photos")
     for coming in items: yield item, False; item = coming
     yield item, True
 

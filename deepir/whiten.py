@@ -40,7 +40,7 @@ def principal_axes(
     x = x.double()
     variances, axes = torch.linalg.eigh(torch.cov(x.T).reshape(x.shape[1], -1))
     most = min(len(x) - 1, int((variances > 1e-9*variances[-1]).sum())) # along a dead axis any noise would be blown up
-    if (dim or 1) > most: raise ValueError(f"dim={dim}: {len(x)} descriptors of {x.shape[1]} dimensions vary along {most} axes only")
+    if not 1 <= (1 if dim is None else dim) <= most: raise ValueError(f"dim={dim}: {len(x)} descriptors of {x.shape[1]} dimensions vary along {most} axes only")
     v = dim or most
     if v == len(x) - 1: warnings.warn(f"{len(x)} descriptors of {x.shape[1]} dimensions give {v} axes, and the last of these are noise; take more photos, or dim=")
     return x.mean(0), _upward(axes.T.flip(0)[:v]), variances.flip(0)[:v]
@@ -57,6 +57,7 @@ def pair_axes(
     "Axes in which matching pairs differ little and landmarks differ much."
     x, pairs = x.double(), torch.as_tensor(pairs)
     if pairs.ndim != 2 or pairs.shape[1] != 2 or not len(pairs): raise ValueError(f"pairs: expected indices (M, 2), got shape {tuple(pairs.shape)}")
+    if dim is not None and not 1 <= dim <= x.shape[1]: raise ValueError(f"dim={dim}: descriptors of {x.shape[1]} dimensions have 1 to {x.shape[1]} axes")
     diff = x[pairs[:, 0]] - x[pairs[:, 1]]
     if not diff.any(): raise ValueError(f"all {len(pairs)} pairs are of equal descriptors: there is nothing to learn")
     S = diff.T @ diff/len(pairs)
