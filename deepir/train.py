@@ -98,10 +98,9 @@ class History:
     def plot(self):
         "Loss, and mAP where it was measured."
         fig, ax = plt.subplots(figsize=(4.5, 2.4), layout="constrained")
-        ax.plot(self.loss, c="#BBBBBB", lw=.6)
+        ax.plot(self.loss, c="#BBBBBB", lw=.6); ax.set(xlabel="step", ylabel="loss")
         n = max(1, len(self.loss)//30)
         ax.plot(np.arange(n - 1, len(self.loss)), np.convolve(self.loss, np.ones(n)/n, "valid"), c="#0072B2")
-        ax.set(xlabel="step", ylabel="loss")
         if self.mAP:
             twin = ax.twinx()
             for i, m in enumerate(next(iter(self.mAP.values()))): twin.plot(list(self.mAP), [100*v[m] for v in self.mAP.values()], "os^"[i%3] + "-", c=("#D55E00", "#009E73", "#CC79A7")[i%3], ms=4, label=m)
@@ -113,7 +112,7 @@ class History:
 @dataclass
 class TrainConfig:
     "What a training is."
-    loss: str = "ap" # "ap", "tap", "triplet", "triplet_logexp": see `deepir.losses`
+    loss: str = "ap" # "ap", "tap", "all_triplets", "triplet", "triplet_logexp": see `deepir.losses`
     loss_options: dict = field(default_factory=dict) # its arguments, e.g. dict(nq=20, min=0)
     steps: int = 600 # in all
     p: int = 16 # landmarks in a batch
@@ -136,6 +135,7 @@ class TrainConfig:
     among: int = 0 # negatives are the hardest of so many photos, of all when 0: see `mine_triplets`
     seed: int = 0 # of batches and crops
     def __post_init__(self):
+        if self.steps < 1 or min(self.p, self.k) < 2: raise ValueError(f"steps={self.steps}, p={self.p}, k={self.k}: a training has a step at least, and a batch 2 photos at least of each of 2 landmarks")
         if self.precision not in ("float32", "bf16"): raise unknown_name("precision of a training", self.precision, ("float32", "bf16"))
 
 # %% ../nbs/api/70_train.ipynb #a9971a63
