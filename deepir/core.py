@@ -33,7 +33,10 @@ def as_descriptors(
     first:int=0, # the number of its first row, for an error
 )->Tensor: # (N, D) float32, sharing memory with `x` where it can
     "Check descriptors and make them a float32 tensor."
-    if not isinstance(x, Tensor): x = np.asarray(x); x = torch.as_tensor(x if x.flags.writeable else x.copy())
+    if not isinstance(x, Tensor):
+        x = np.asarray(x)
+        if x.dtype.kind not in "fiub": raise ValueError(f"{name}: expected a matrix of real numbers, got {x.dtype}")
+        x = torch.as_tensor(x if x.flags.writeable else x.copy())
     if x.ndim != 2: raise ValueError(f"{name}: expected a matrix (N, D), got shape {tuple(x.shape)}")
     x = x.detach().float()
     if not torch.isfinite(x.sum()): # one pass tells; two more say where
@@ -60,7 +63,8 @@ def pick_device(
     "The device to compute on; `auto` is the first of cuda, mps and cpu that is there."
     if str(device) == "auto":
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    device = torch.device(device)
+    try: device = torch.device(device)
+    except RuntimeError: raise ValueError(f"device {device!r}: expected 'auto', 'cpu', 'cuda', 'cuda:1' or 'mps'") from None
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device {str(device)!r}: no CUDA GPU is available here; use device='cpu' or 'auto'")
     if device.type == "cuda" and device.index is None and "LOCAL_RANK" in os.environ:
@@ -81,7 +85,7 @@ def give_back_memory()->bool: # whether there was something to give back
 
 # %% ../nbs/api/00_core.ipynb #1d656d3a
 def seed_everything(
-    seed:int, # any integer, 0 too
+    seed:int, # from 0 to 2**32 - 1
 ):
     "Seed Python's, numpy's and torch's random numbers."
     random.seed(seed)
@@ -166,7 +170,7 @@ def unknown_name(
     names, # the names that are
 )->ValueError: # to be raised
     "An error that suggests the nearest known names."
-    close = difflib.get_close_matches(name, names, n=3, cutoff=.5) or [n for n in names if n.lower() == name.lower()]
+    close = difflib.get_close_matches(str(name), names, n=3, cutoff=.5) or [n for n in names if n.lower() == str(name).lower()]
     hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(sorted(names))}"
     return ValueError(f"unknown {kind} {name!r}; {hint}")
 

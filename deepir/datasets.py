@@ -31,6 +31,8 @@ class Dataset:
     ):
         self.keys, self.root, self.boxes, self.labels, self.name = list(keys), Path(root or ""), boxes, labels, name or type(self).__name__
         if not self.keys: raise ValueError(f"{self.name}: no photos in it")
+        for what, x in dict(boxes=boxes, labels=labels).items():
+            if x is not None and len(x) != len(self.keys): raise ValueError(f"{self.name}: {len(self.keys)} photos but {len(x)} {what}")
 
     def __len__(self): return len(self.keys)
     def path(self, i:int)->Path: return self.root/self.keys[i]
@@ -38,7 +40,8 @@ class Dataset:
         img = open_image(self.path(i))
         if not self.boxes or self.boxes[i] is None: return img
         x1, y1, x2, y2 = self.boxes[i]
-        if x2 - x1 < 1 or y2 - y1 < 1: raise ImageError(f"{self.path(i)}: its box {(x1, y1, x2, y2)} is empty; boxes are (x1, y1, x2, y2)")
+        if min(x2, img.width) - max(x1, 0) < 1 or min(y2, img.height) - max(y1, 0) < 1:
+            raise ImageError(f"{self.path(i)}: its box {(x1, y1, x2, y2)} is empty in a photo of {img.width}x{img.height} pixels; boxes are (x1, y1, x2, y2)")
         return img.crop((x1, y1, x2, y2))
 
     @property
@@ -65,11 +68,17 @@ def read_lines(
     if not lines: raise ValueError(f"{path}: no photos in it")
     return lines
 
+def _read_object(path): # a .json file -> the dictionary in it
+    try: found = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as e: raise ValueError(f"{path}: not a .json file: {e}") from e
+    if not isinstance(found, dict): raise ValueError(f"{path}: expected an object {{name: value}}, got a {type(found).__name__}")
+    return found
+
 def read_labels(
     path, # a text file of "path label" lines, or a .json of {path: label}
 )->tuple: # (keys, labels)
     "Read a list of photos with labels."
-    if Path(path).suffix == ".json": return tuple(map(list, zip(*json.loads(Path(path).read_text()).items()))) or ([], [])
+    if Path(path).suffix == ".json": return tuple(map(list, zip(*_read_object(path).items()))) or ([], [])
     rows = [(i, line.rsplit(None, 1)) for i, line in read_lines(path)]
     for i, row in rows:
         if len(row) != 2: raise ValueError(f"{path}, line {i}: expected 'path label', got {row[0]!r}")
@@ -95,7 +104,6 @@ class LabelledDataset(Dataset):
         name=None, # in reports
         ap:str="finite", # "finite" or "trapezoid": how average precision is summed
     ):
-        if len(keys) != len(labels): raise ValueError(f"{len(keys)} photos but {len(labels)} labels")
         super().__init__(keys, root, labels=list(labels), name=name)
         self.ap, self.by_label = ap, {}
         for i, label in enumerate(self.labels): self.by_label.setdefault(label, []).append(i)
@@ -146,7 +154,7 @@ class ImageClusters(LabelledDataset):
         name=None, # in reports
         ap:str="finite", # "finite" or "trapezoid"
     ):
-        pairs = [(k, v) for k, v in json.loads(Path(json_path).read_text()).items() if v is not None]
+        pairs = [(k, v) for k, v in _read_object(json_path).items() if v is not None]
         super().__init__([k for k, _ in pairs], [v for _, v in pairs], root, name, ap)
 
 # %% ../nbs/api/30_datasets.ipynb #5c26a6af
@@ -183,7 +191,7 @@ class ImageListRelevants(Dataset):
         ext:str=".jpg", # added to names that have none
         name=None, # in reports
     ):
-        truth = json.loads(Path(gt_file).read_text()) if Path(gt_file).suffix == ".json" else load_plain(gt_file)
+        truth = _read_object(gt_file) if Path(gt_file).suffix == ".json" else load_plain(gt_file)
         for part in ("imlist", "qimlist", "gnd"):
             if not isinstance(truth, dict) or part not in truth: raise ValueError(f"{gt_file}: not a truth file: it has no {part!r}")
         truth = dict(truth, **{k: [n if Path(n).suffix.lower() in photo_suffixes else n + ext for n in truth[k]] for k in ("imlist", "qimlist")})
@@ -207,7 +215,7 @@ class ImageListRelevants(Dataset):
         self._queries = Dataset(truth["qimlist"], root, boxes=[g.get("bbx") for g in self.gnd], name=f"{self.name} queries")
         for q in range(len(self.gnd)):
             for idx in self.truth(q, self.modes[-1]):
-                if len(idx) and not 0 <= idx.min() <= idx.max() < len(self): raise ValueError(f"{self.name}: the truth of query {q} names photo {idx.max()} of {len(self)}")
+                if len(wrong := idx[(idx < 0) | (idx >= len(self))]): raise ValueError(f"{self.name}: the truth of query {q} names photo {wrong[0]} of {len(self)}")
 
     @property
     def queries(self): return self._queries
@@ -250,6 +258,7 @@ def load_dataset(
     if isinstance(spec, Dataset): return spec
     if spec in named: return named_dataset(spec)
     if spec not in elsewhere and str(spec).strip() and Path(spec).is_dir(): return ImageFolder(spec)
+    if str(spec).strip() and Path(spec).is_file(): raise ValueError(f"{spec}: a file; say what it is, e.g. 'ImageList(\"{spec}\", \"folder of the photos\")'")
     if {"/", os.sep} & set(str(spec).split("(")[0]): raise FileNotFoundError(f"{spec}: no such folder")
     calls = parse_calls(str(spec))
     if len(calls) != 1: raise ValueError(f"expected one data set, got {spec!r}")
@@ -268,7 +277,9 @@ class Subset(Dataset):
         keep, # indices of the database photos to keep, or a mask
         keep_queries=None, # indices of the queries to keep; all when not given; follows `keep` where queries are the database
     ):
-        keep = np.flatnonzero(keep) if np.asarray(keep).dtype == bool else np.asarray(keep, int)
+        mask = np.asarray(keep).dtype == bool
+        if mask and len(keep) != len(dataset): raise ValueError(f"a mask of {len(keep)} for the {len(dataset)} photos of {dataset.name}")
+        keep = np.flatnonzero(keep) if mask else np.asarray(keep, int)
         def part(ds, idx): return dict(keys=[ds.keys[i] for i in idx], root=ds.root,
             boxes=ds.boxes and [ds.boxes[i] for i in idx], labels=ds.labels and [ds.labels[i] for i in idx])
         super().__init__(**part(dataset, keep), name=dataset.name)

@@ -195,11 +195,12 @@ def fingerprint(
     for name, t in sorted(net.state_dict().items()): digest.update(name.encode()); digest.update(t.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()[:16]
 
-def _check_wishes(dataset, net, on_error, precision):
+def _check_wishes(dataset, net, trfs, on_error, precision):
     if isinstance(net, (str, Path)): raise ValueError(f"extract needs a network, not its name: load_model({str(net)!r}) from deepir.checkpoints gives it")
     if on_error not in ("raise", "skip"): raise ValueError(f"on_error is 'raise' or 'skip', not {on_error!r}")
     if precision not in precisions: raise unknown_name("precision", precision, precisions)
     if not len(dataset): raise ValueError("a data set without photos")
+    if not isinstance(trfs, str) and not len(trfs): raise ValueError("trfs: a list without transforms; \"\" is the photo at its own size")
 
 def made_by(net, trfs="", pooling="gem", gemp=3., precision="float32", **_): # options of `extract`; others do not change a descriptor
     "What must be equal for descriptors to be comparable."
@@ -229,7 +230,7 @@ def extract(
 )->Features: # descriptors in the order of the data set
     "Describe every photo of a data set."
     if isinstance(dataset, (str, Path)): dataset = load_dataset(dataset)
-    _check_wishes(dataset, net, on_error, precision)
+    _check_wishes(dataset, net, trfs, on_error, precision)
     rank, n = world() if store is not None else (0, 1)
     shards = [(s, range(start, min(start + shard, len(dataset)))) for s, start in enumerate(range(0, len(dataset), shard))]
     kept = None if store is None else Store(store, made_by(net, trfs, pooling, gemp, precision), shard, dtype)

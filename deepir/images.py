@@ -66,14 +66,14 @@ class Scale:
     "Resize a photo: shorter side (int), factor (float) or exact (width, height)."
     def __init__(self,
         size, # int: shorter side in pixels; float in (0, 4]: factor; (width, height)
-        interpolation=Image.Resampling.BILINEAR, # a Pillow filter; all of them average when they shrink
+        interpolation=Image.Resampling.BILINEAR, # a Pillow filter; all but NEAREST average when they shrink
         largest:bool=False, # an int `size` is the longer side
         can_upscale:bool=True, # False leaves smaller photos as they are
         can_downscale:bool=True, # False leaves larger photos as they are
     ):
-        sizes = size if isinstance(size, (tuple, list)) else [size]
-        if not all(isinstance(s, (int, float)) and s > 0 for s in sizes) or isinstance(size, float) and size > 4 or (sizes is size and len(size) != 2):
-            raise ValueError(f"Scale({size!r}): size is a number of pixels, a factor in (0, 4] written with a point, or (width, height)")
+        if isinstance(size, (tuple, list)): fits = len(size) == 2 and all(isinstance(s, int) and s > 0 for s in size)
+        else: fits = isinstance(size, int) and size > 0 or isinstance(size, float) and 0 < size <= 4
+        if not fits: raise ValueError(f"Scale({size!r}): size is a number of pixels, a factor in (0, 4] written with a point, or (width, height) in pixels")
         self.size, self.interpolation, self.largest, self.can_upscale, self.can_downscale = size, interpolation, largest, can_upscale, can_downscale
 
     def __call__(self, img:Image.Image)->Image.Image:

@@ -86,7 +86,7 @@ class GeM(nn.Module):
         eps:float=1e-6, # floor of the activations
     ):
         super().__init__()
-        if p <= 0: raise ValueError(f"GeM: p must be positive, got {p}")
+        if not p > 0: raise ValueError(f"GeM: p must be positive, got {p}")
         self.p, self.eps = nn.Parameter(torch.tensor([float(p)])), eps
     def forward(self, x): return gem(x, self.p, self.eps)
     def extra_repr(self): return f"p={self.p.item():.4g}"
@@ -96,7 +96,10 @@ class RMAC(nn.Module):
     "Regional maxima, as a layer."
     def __init__(self,
         levels:int=3, # sizes of squares
-    ): super().__init__(); self.levels = levels
+    ):
+        super().__init__()
+        if levels < 1: raise ValueError(f"RMAC: levels must be at least 1, got {levels}")
+        self.levels = levels
     def forward(self, x): return rmac(x, self.levels)
     def extra_repr(self): return f"levels={self.levels}"
 

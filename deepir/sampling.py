@@ -13,9 +13,10 @@ from torch import Tensor
 
 # %% ../nbs/api/25_sampling.ipynb #9d5c7e65
 def by_landmark(
-    labels, # of each photo: anything hashable
+    labels, # of each photo: anything hashable; or a tensor (N,)
 )->dict: # label -> array of indices, for labels with at least two photos
     "Photos of each landmark that has several."
+    if isinstance(labels, Tensor): labels = labels.tolist() # two equal numbers in a tensor are two different keys
     groups = {}
     for i, label in enumerate(labels): groups.setdefault(label, []).append(i)
     groups = {label: np.array(idx) for label, idx in groups.items() if len(idx) > 1}
@@ -62,10 +63,10 @@ def mine_triplets(
     negatives:int=1, # for each anchor
     one_per_landmark:bool=True, # an anchor's negatives are of different landmarks
     seed:int=0, # of anchors, positives and the choice of `among`
-    among:int=0, # the hardest of so many photos by chance, anew for each anchor; of all when 0
+    among:int=0, # the hardest of so many photos, drawn anew for each anchor; of all when 0
 )->np.ndarray: # (n, 3): anchor, positive, negative
     "Triplets with random positives and the hardest negatives."
-    rng, labels, groups = np.random.default_rng(seed), np.asarray(labels), by_landmark(list(labels))
+    rng, labels, groups = np.random.default_rng(seed), np.asarray(labels), by_landmark(labels)
     anchors, triplets = itertools.cycle(rng.permutation(np.concatenate(list(groups.values())))), []
     while len(triplets) < n:
         a = next(anchors)

@@ -36,7 +36,8 @@ class NpyFile:
     def __init__(self,
         path, # the file: a matrix (N, D) of any float type
     ):
-        m = np.load(path, mmap_mode="r")
+        try: m = np.lib.format.open_memmap(path, mode="r")
+        except ValueError as e: raise ValueError(f"{path}: not an .npy file of numbers, or cut short ({e})") from e
         self.path, self.offset, self.dtype, self.shape = str(path), m.offset, m.dtype, m.shape
         if m.ndim != 2 or not m.flags.c_contiguous: raise ValueError(f"{path}: expected a matrix (N, D), row after row, got shape {m.shape}{'' if m.ndim != 2 else ', column after column'}")
     def __len__(self): return self.shape[0]
@@ -183,7 +184,7 @@ class Store(Shards):
         folder, # made if missing
         made_by:dict|None=None, # what must be equal for descriptors to be comparable; None opens a store that is there
         size:int=1024, # photos in a shard
-        dtype:str="float32", # or "float16", half as large; lengths are then 1 to about 2e-4
+        dtype:str="float32", # or "float16", half as large; lengths are then 1 to within 5e-4
     ):
         self.header = same_header(folder, made_by, size, dtype)
         super().__init__(folder, self.header["dtype"])
