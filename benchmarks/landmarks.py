@@ -1,6 +1,6 @@
-"""Real photos: off the shelf (baseline) against training with triplets and with listwise AP, at equal photos seen.
+"""Real photos: off the shelf (baseline) against training with mined triplets, with all triplets of a batch and with listwise AP, at equal photos seen.
 
-    python benchmarks/landmarks.py PHOTOS WEIGHTS [--steps 100] [--losses triplet ap] [--json results.json]
+    python benchmarks/landmarks.py PHOTOS WEIGHTS [--steps 100] [--losses triplet all_triplets ap] [--json results.json]
 
 PHOTOS is a folder with `labels.txt` ('path label' lines below `jpg/`), WEIGHTS a folder with `mobilenet_v2-features-fp16.pth`.
 30 landmarks, drawn by seed 0, are trained on; 500 photos of the 11 others are queries for each other, at their own size. mAP in percent,
@@ -64,7 +64,7 @@ def main():
     p.add_argument('photos')
     p.add_argument('weights')
     for name, default in dict(steps=100, size=224, seed=0).items(): p.add_argument(f'--{name}', type=int, default=default)
-    p.add_argument('--losses', nargs='+', default=['triplet', 'ap'])
+    p.add_argument('--losses', nargs='+', default=['triplet', 'all_triplets', 'ap'])
     p.add_argument('--lr', type=float, default=5e-5)
     p.add_argument('--precision', default='bf16')
     p.add_argument('--json')
