@@ -13,7 +13,7 @@ import torch
 from torch import fx, nn
 from torch.fx.experimental.optimization import fuse
 
-from .core import unknown_name
+from .core import pick_device, unknown_name
 from .nets import RetrievalNet
 
 # %% ../nbs/api/17_inference.ipynb #08b903ff
@@ -96,13 +96,13 @@ def faster_form(
 # %% ../nbs/api/17_inference.ipynb #2f655934
 def for_inference(
     net:nn.Module, # a `RetrievalNet`, or any module of photos (B, 3, H, W); not changed
-    device="cpu", # where to compute
+    device="cpu", # where to compute, see `pick_device`
     precision:str="float32", # of the trunk: "float32", "bf16" or "fp16"
 )->nn.Module: # a copy that describes faster
     "A copy of a network, made ready to describe photos."
     if precision not in precisions: raise unknown_name("precision", precision, precisions)
     order = torch.channels_last if all(p.ndim <= 4 for p in net.parameters()) else torch.preserve_format # weights of five axes have no such order
-    net = copy.deepcopy(net).eval().requires_grad_(False).to(device, memory_format=order)
+    net = copy.deepcopy(net).eval().requires_grad_(False).to(pick_device(device), memory_format=order)
     if not isinstance(net, RetrievalNet): return faster_form(net, precision)
     net.trunk = faster_form(net.trunk, precision)
     return net

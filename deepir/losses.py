@@ -82,7 +82,7 @@ class SoftHistogram(torch.autograd.Function):
 # %% ../nbs/api/20_losses.ipynb #10911a15
 def _wide(x): return torch.float64 if x.dtype == torch.float64 else torch.float32 # half precision is summed in float32
 
-def _blocks(x, numbers=2**18): # as many rows as a processor's cache holds
+def _blocks(x, numbers=2**18): # as many rows as a CPU's cache holds
     step = max(1, numbers//max(1, x.shape[1]))
     return [slice(i, i + step) for i in range(0, len(x), step)]
 
@@ -133,7 +133,9 @@ class APLoss(nn.Module):
         "Average precision of each query."
         if scores.shape != labels.shape or scores.ndim != 2: raise ValueError(f"{type(self).__name__}: scores {tuple(scores.shape)} and labels {tuple(labels.shape)} must be matrices of one shape")
         if not torch.isfinite(scores.detach().sum(dtype=torch.float64)): raise ValueError(f"{type(self).__name__}: scores hold NaN or infinity")
-        return self.score(*SoftHistogram.apply(self.similarity(scores), labels.to(torch.int8), self.nq, self.min, self.max))
+        kinds = labels.to(torch.int8)
+        if labels.dtype not in (torch.int8, torch.bool) and (kinds != labels).any(): raise ValueError(f"{type(self).__name__}: labels are 1, 0 or -1; there is no half relevance")
+        return self.score(*SoftHistogram.apply(self.similarity(scores), kinds, self.nq, self.min, self.max))
 
     def score(self, c, h): return binned_ap(c, h)
     def similarity(self, x): return x
