@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from .core import as_descriptors, atomic_path, need, tiles, unknown_name
+from .search import as_rows
 
 # %% ../nbs/api/52_approximate.ipynb #e1dd1653
 def import_faiss():
@@ -44,7 +45,8 @@ class FaissIndex:
         links:int=32, # of each photo in "hnsw"
         tile:int=65536, # rows added at a time
     ):
-        n, dim = db.shape
+        n, dim = (db := as_rows(db)).shape
+        if not n: raise ValueError("database: no descriptors in it, so nothing to index")
         cells = min(n, cells or int(4*n**.5))
         self.kind, self.index = kind, empty_index(kind, dim, cells, links)
         if kind == "ivf": # centres are learned from a sample
@@ -84,7 +86,7 @@ def load_index(
     faiss, made = import_faiss(), FaissIndex.__new__(FaissIndex)
     if not Path(path).exists(): raise FileNotFoundError(f"{path}: no such index")
     try: made.index = faiss.read_index(str(path))
-    except RuntimeError as e: raise ValueError(f"{path}: not an index of FAISS: {str(e).splitlines()[0]}") from e
+    except RuntimeError as e: raise ValueError(f"{path}: not an index of FAISS, or cut short; make it again with `FaissIndex(db).save(path)`") from e
     made.kind = "ivf" if isinstance(made.index, faiss.IndexIVF) else "hnsw" if isinstance(made.index, faiss.IndexHNSW) else "flat"
     return made.look_at(probes)
 

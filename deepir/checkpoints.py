@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import torch
 
 from .core import PlainUnpickler, atomic_path
-from .nets import RetrievalNet, architectures, create_model, from_dirtorch, is_arch, torchvision_archs
+from .nets import RetrievalNet, architectures, create_model, from_dirtorch, is_arch, pooled_dim, torchvision_archs
 from .whiten import Whitening
 
 # %% ../nbs/api/47_checkpoints.ipynb #1d2c17f4
@@ -107,7 +107,7 @@ def off_the_shelf(
     "A network with the weights that its library has for it."
     if "_fpn_" in arch: raise ValueError(f"{arch}: its pyramid has layers of its own, and nobody has weights for them; give a checkpoint")
     with redirect_stdout(sys.stderr): net = create_model(arch, without_fc=True, weights="DEFAULT").eval() # libraries print that they download
-    net.meta["trained"] = "not for retrieval"
+    net.meta.update(out_dim=pooled_dim(net), trained="not for retrieval")
     return net
 
 def load_model(

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from .checkpoints import load_model
-from .core import atomic_path
+from .core import atomic_path, unknown_name
 from .datasets import Dataset, photos_below
 from .eval import find_whitening
 from .features import describe_shards, made_by
@@ -69,14 +69,16 @@ Match = namedtuple("Match", "path score") # a photo that was found, and its simi
 
 class Collection:
     "The photos of a folder, described once and kept in step with it."
+    options = "trfs", "pooling", "gemp", "batch_size", "threads", "device", "precision" # of `describe_shards`
     def __init__(self,
         folder, # with photos, at any depth
         model="toy", # an embedded model, a checkpoint's path, the name of a network, or a `RetrievalNet`
         index=None, # where descriptors are kept; a hidden folder .deepir among the photos when not given
         progress:bool=True, # show a bar
-        **how, # of `describe_shards`: trfs, pooling, gemp, batch_size, threads, device, precision
+        **how, # how photos are described: any of `options`
     ):
         photos_below(folder) # is there a folder?
+        if unknown := sorted(how.keys() - {*self.options}): raise unknown_name("option of a collection", unknown[0], self.options)
         self.folder, self.net, self.progress, self.how = Path(folder), load_model(model) if isinstance(model, (str, Path)) else model, progress, how
         by = made_by(self.net, **how)
         self.index = Path(index or self.folder/".deepir")/hashlib.sha256(json.dumps(by).encode()).hexdigest()[:12]

@@ -16,7 +16,7 @@ import torch
 from fastcore.docments import docments
 
 from .checkpoints import load_model, model_options, read_checkpoint, save_model
-from .cli import describing, device_of, shared_flags, tell, whitening_of
+from .cli import describing, device_of, picture_file, shared_flags, tell, whitening_of
 from .collection import Collection
 from .core import atomic_path, seed_everything, world
 from .datasets import load_dataset, photos_below
@@ -79,6 +79,7 @@ def deepir_train(argv=None): # the command's arguments; those of the command lin
     "Train a network, learn its whitening, write both."
     args, options = read_train_args(argv)
     dataset, val = load_dataset(args.dataset), load_dataset(args.val) if args.val else None
+    if val is not None: val.check_truth()
     seed_everything(options.get("seed", 0))
     net = create_model(args.arch, args.out_dim, args.pooling, weights=args.weights)
     history = train(net, dataset, val, args.eval_every, args.checkpoint, args.save_every, device_of(args.gpu), args.threads, **options)
@@ -157,7 +158,7 @@ def search_parser():
     p.add_argument("--box", type=float, nargs=4, metavar=("X1", "Y1", "X2", "Y2"), help="what to look for in the query, in pixels")
     p.add_argument("--format", default="text", choices=["text", "csv", "json"], help="of the answer")
     p.add_argument("--output", type=Path, help="file for the answer; it is printed when not given")
-    p.add_argument("--picture", type=Path, help="file to draw the rankings in, e.g. found.png")
+    p.add_argument("--picture", type=picture_file, help="file to draw the rankings in, e.g. found.png")
     p.add_argument("--html", type=Path, help="file for a page with the rankings, e.g. found.html")
     p.add_argument("--index", type=Path, help="folder for the descriptors; .deepir in FOLDER when not given")
     return p
@@ -179,7 +180,8 @@ def deepir_search(argv=None): # the command's arguments; those of the command li
     queries = [q/k for q in args.query if q.is_dir() for k in photos_below(q)] + [q for q in args.query if not q.is_dir()]
     for q in queries: open_image(q)
     net, how = photo_model(args.checkpoint), {k: v for k, v in describing(args).items() if k != "on_error"}
-    photos, whitening = Collection(args.folder, net, args.index, **how), whitening_of(args.whiten, net)
+    whitening = whitening_of(args.whiten, net, args.whitenp, args.whitenv, args.whitenm)
+    photos = Collection(args.folder, net, args.index, **how)
     print(photos, file=sys.stderr)
     if photos.failed and args.on_error == "raise": raise ValueError(photos.failed[0][1])
     for _, reason in photos.failed: print(f"left out: {reason}", file=sys.stderr)
@@ -190,4 +192,6 @@ def deepir_search(argv=None): # the command's arguments; those of the command li
         with atomic_path(args.output) as tmp: tmp.write_text(answer)
     else: print(answer, end="")
     if args.html: write_gallery(args.html, rows, f"Found in {args.folder.name}"); print(f"a page to look at: {args.html}", file=sys.stderr)
-    if args.picture: show_rows(rows).savefig(args.picture, dpi=100); print(f"drawn in {args.picture}", file=sys.stderr)
+    if args.picture:
+        with atomic_path(args.picture) as tmp: show_rows(rows).savefig(tmp, dpi=100)
+        print(f"drawn in {args.picture}", file=sys.stderr)

@@ -53,6 +53,8 @@ class Dataset:
 
     def check_truth(self):
         if not self.modes: raise ValueError(f"{self.name} has no truth: it can be described and searched, not evaluated")
+        if not any(len(np.setdiff1d(*self.truth(q, mode))) for q in range(len(self.queries)) for mode in self.modes):
+            raise ValueError(f"{self.name}: none of its {len(self.queries)} queries has anything to find; photos of one landmark need the same label, or a common folder")
 
     def __repr__(self):
         queries = "no truth" if not self.modes else "each photo a query" if self.queries is self else f"{len(self.queries)} queries"

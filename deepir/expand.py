@@ -35,7 +35,7 @@ def aqe(
 )->Tensor: # (Q, D), L2-normalised
     "Alpha query expansion."
     queries, db = as_descriptors(queries, "queries"), db if isinstance(db, Rows) else as_descriptors(db, "database")
-    if k < 0 or alpha < 0: raise ValueError(f"query expansion with k={k}, alpha={alpha}: both must be 0 or more")
+    if k < 0 or not alpha >= 0: raise ValueError(f"query expansion with k={k}, alpha={alpha}: both must be 0 or more")
     if k == 0: return l2_normalize(queries)
     scores, indices = search(queries, db, k)
     return expand(queries, db, indices, scores, alpha)
@@ -49,7 +49,7 @@ def adba(
 )->Tensor: # (N, D), L2-normalised, in memory
     "Alpha database augmentation."
     db = db if isinstance(db, Rows) else as_descriptors(db, "database")
-    if k < 0 or alpha < 0: raise ValueError(f"database augmentation with k={k}, alpha={alpha}: both must be 0 or more")
+    if k < 0 or not alpha >= 0: raise ValueError(f"database augmentation with k={k}, alpha={alpha}: both must be 0 or more")
     if k == 0: return l2_normalize(db[:])
     if k >= len(db): raise ValueError(f"k={k}: expected 0 to {len(db) - 1}, the size of the database without the photo itself")
     out = []

@@ -108,6 +108,7 @@ def show_rows(
     rows:list, # of (query, found): a `Shot`, and a list of them, the best first
 )->plt.Figure:
     "Queries and what was found for them, a row each."
+    if not rows: raise ValueError("rows: no query in them, so nothing to draw")
     k = max(len(found) for _, found in rows)
     fig, axs = plt.subplots(len(rows), k + 1, figsize=(1.35*(k + 1), 1.6*len(rows)), squeeze=False, layout="constrained")
     for row, (query, found) in zip(axs, rows):

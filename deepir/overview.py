@@ -12,6 +12,7 @@ from matplotlib.patches import Rectangle
 from sklearn.manifold import TSNE
 
 from .core import as_descriptors
+from .eval import as_text
 from .viz import marks, measure_of, palette
 from .whiten import principal_axes
 
@@ -102,6 +103,6 @@ def show_changes(
         ax.annotate(f"{queries[i]}", (i, 100*change[i]), (0, 2 if change[i] > 0 else -2), textcoords="offset points", ha="center", va="bottom" if change[i] > 0 else "top", fontsize=7)
     ax.axhline(0, c="k", lw=.8); ax.margins(y=.12)
     ax.set(xlabel="queries, by change", xticks=[], ylabel="change of AP, points")
-    ax.set_title(f"{'mAP' if mode == 'mAP' else f'{mode} mAP'} {100*before.mAP[mode]:.1f} → {100*after.mAP[mode]:.1f} %: {up} better, {down} worse, {len(change) - up - down} the same", fontsize=9)
+    ax.set_title(f"{'mAP' if mode == 'mAP' else f'{mode} mAP'} {as_text(100*before.mAP[mode], '.1f')} → {as_text(100*after.mAP[mode], '.1f')} %: {up} better, {down} worse, {len(change) - up - down} the same", fontsize=9)
     plt.close(fig)
     return fig

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from .contributions import contributions, place_extent
 from .core import unknown_name
+from .eval import as_text
 from .images import imagenet, open_image, parse_transforms, to_tensor
 from .nets import RetrievalNet
 
@@ -119,9 +120,9 @@ def show_heatmap(
     fig, axs = plt.subplots(1, len(photos) + 1, figsize=(size*(len(photos) + 1), size), layout="constrained")
     show_photo(axs[0], query, "query", marks["query"][0])
     for ax, img, b, (heat, rest) in zip(axs[1:], photos, found, parts):
-        s, good, bad = (t.item() for t in (heat.sum() + rest, heat.clamp(min=0).sum(), -heat.clamp(max=0).sum()))
-        more = f" {'−' if rest < 0 else '+'} {abs(rest.item()):.2f}" if abs(rest) >= .005 else ""
-        show_photo(ax, _pale(img), f"{s:.2f} = {good:.2f} − {bad:.2f}{more}".replace("-", "−"))
+        s, against, more = (round(t.item(), 2) + 0. for t in (heat.sum() + rest, -heat.clamp(max=0).sum(), rest)) # + 0.: no −0
+        title = f"{s:.2f} = {s + against - more:.2f} − {against:.2f}" + (f" {'−' if more < 0 else '+'} {abs(more):.2f}" if more else "") # what speaks for takes up the rounding
+        show_photo(ax, _pale(img), title.replace("-", "−"))
         show_heat(ax, heat, place_extent(net, b.shape[-2:], heat.shape), max(h.abs().max().item() for h, _ in parts) or 1.)
     plt.close(fig)
     return fig
@@ -132,6 +133,7 @@ def precision_recall(
     levels=None, # of recall; 0, .01 ... 1 when not given
 )->np.ndarray: # precision at each level, the best that is reached at that recall or beyond
     "The interpolated precision–recall curve of one ranking."
+    if not len(ranks): raise ValueError("ranks: nothing is relevant, so there is no precision at any recall")
     r, levels = np.asarray(ranks), np.linspace(0, 1, 101) if levels is None else levels
     precision = (np.arange(len(r)) + 1)/(r + 1)
     best = np.maximum.accumulate(precision[::-1])[::-1]
@@ -147,8 +149,8 @@ def show_pr(
     else: curves = {name: (r, measure_of(r.ranks, mode)) for name, r in reports.items()}
     fig, ax = plt.subplots(figsize=(3.6, 2.8), layout="constrained")
     for (name, (r, m)), color, style in zip(curves.items(), itertools.cycle(palette), itertools.cycle(("-", "--", "-.", ":"))):
-        mean = np.mean([precision_recall(ranks) for ranks in r.ranks[m] if len(ranks)], axis=0)
-        ax.plot(np.linspace(0, 1, 101), mean, style, c=color, label=f"{name}  {100*r.mAP[m]:.1f}")
+        mean = np.mean([precision_recall(ranks) for ranks in r.ranks[m] if len(ranks)] or [[np.nan]*101], axis=0) # nothing to find, nothing to see
+        ax.plot(np.linspace(0, 1, 101), mean, style, c=color, label=f"{name}  {as_text(100*r.mAP[m], '.1f')}")
     ax.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02)); ax.legend(title="mAP, %", fontsize=8)
     plt.close(fig)
     return fig

@@ -27,6 +27,7 @@ def whiten(
     m:float=1., # divides as well; without effect on the result, which is normalised
 )->Tensor: # (N, v), the dtype of `x`, L2-normalised; zero where `x` is the mean
     "Centre, rotate, shrink, normalise; computed in float64."
+    if not m > 0: raise ValueError(f"m={m}: the multiplier divides, so it must be above 0")
     y = (x.double() - mean) @ (components[:v]/(m*variances[:v, None]**p)).T
     return l2_normalize(torch.where(y.norm(dim=1, keepdim=True) < 1e-12, 0., y)).to(x.dtype)
 
