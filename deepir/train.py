@@ -20,7 +20,7 @@ from tqdm import tqdm
 from .checkpoints import save_model
 from .core import atomic_path, bar_options, keep_memory, pick_device, unknown_name, world
 from .datasets import Subset, load_dataset
-from .eval import evaluate
+from .eval import as_text, evaluate
 from .features import extract
 from .images import ImageError, imagenet, parse_transforms, to_tensor
 from .losses import batch_loss
@@ -93,7 +93,7 @@ class History:
     mAP: dict = field(default_factory=dict) # step -> {measure: mAP}
     failed: list = field(default_factory=list) # photos that could not be read
 
-    def latest(self): return {m: f"{100*v:.1f}" for m, v in (list(self.mAP.values()) or [{}])[-1].items()}
+    def latest(self): return {m: as_text(100*v, ".1f") for m, v in (list(self.mAP.values()) or [{}])[-1].items()}
 
     def plot(self):
         "Loss, and mAP where it was measured."
@@ -266,8 +266,7 @@ class Training:
         yield from ((indices, sizes, chunks) for (indices, _, sizes), chunks in zip(plans, read))
 
     def note(self, loss):
-        self.step += 1
-        self.history.loss.append(loss); self.history.lr.append(self.optimizer.param_groups[0]["lr"])
+        self.step += 1; self.history.loss.append(loss); self.history.lr.append(self.optimizer.param_groups[0]["lr"])
         self.history.p += [m.p.item() for m in self.net.modules() if isinstance(m, GeM)][:1]
 
 # %% ../nbs/api/70_train.ipynb #74b30b93
@@ -285,6 +284,7 @@ def train(
 )->History:
     "Train a network."
     if unknown := sorted(options.keys() - TrainConfig.__dataclass_fields__.keys()): raise unknown_name("option of a training", unknown[0], TrainConfig.__dataclass_fields__)
+    if val is not None: (val := load_dataset(val)).check_truth()
     t = Training(net, dataset, c := TrainConfig(**options), checkpoint, device, threads)
     bar = tqdm(total=c.steps, initial=t.step, desc="training", **bar_options(progress and world()[0] == 0))
     while t.step < c.steps:
