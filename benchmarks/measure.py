@@ -1,21 +1,26 @@
 """What the benchmarks share: medians of repeated runs, and the memory that a function needs at its peak."""
-import os, resource, statistics, sys, time
+import os, re, resource, statistics, sys, time
 from multiprocessing import get_context
+from pathlib import Path
+
+
+def peak():
+    "The most memory that this process has had, in MB."
+    if (status := Path('/proc/self/status')).exists(): return int(re.search(r'VmHWM:\s+(\d+)', status.read_text())[1])*1024/1e6  # getrusage would tell of the parent's, too
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss*(1 if sys.platform == 'darwin' else 1024)/1e6  # bytes there, kilobytes elsewhere
 
 
 def _child(connection, prepare, run, repeats, threads):
     import torch
     torch.set_num_threads(threads)
     state = prepare()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak()
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
         run(state)
         times.append(time.perf_counter() - start)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    unit = 1 if sys.platform == 'darwin' else 1024  # bytes there, kilobytes elsewhere
-    connection.send((statistics.median(times), (peak - before)*unit/1e6))
+    connection.send((statistics.median(times), peak() - before))
 
 
 def _run(prepare, run, repeats, threads):
