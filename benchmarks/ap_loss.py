@@ -1,47 +1,108 @@
-"""The AP loss: the dense formula (baseline) against the exported two-bin form, forward and backward.
+"""The AP loss against its formula written down directly (baseline), forward and backward.
 
-    python benchmarks/ap_loss.py
+    python benchmarks/ap_loss.py [--size 2048] [--large 8192] [--repeats 5]
 
-Prints median seconds and peak memory of both at 2048 x 2048 scores and 20 bins, their ratios from the same run,
-the largest difference of loss and gradient, and the exported form alone at 8192 x 8192.
+The formula compares every score with every bin. `APLoss` finds the two bins of each score. Both run
+on size x size scores and 20 bins. Printed are median seconds and peak memory of both, their ratios,
+the time and memory of `APLoss` alone on large x large scores, and the largest differences between
+the losses and the gradients of the two in float64.
 """
+
+import argparse
+from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
+
 import torch
+from measure import measure, print_table
+from torch import Tensor
+
 from deepir.losses import APLoss
-from measure import measure, table
 
-NQ = 20
-
-
-def dense(x, y):
-    "Every score against every bin, as the formula stands."
-    centres = torch.linspace(1, 0, NQ, dtype=x.dtype)
-    delta = (1 - (x.clamp(0, 1)[..., None] - centres).abs()*(NQ - 1)).clamp(min=0)
-    c, h = delta.sum(1), (delta*y[..., None]).sum(1)
-    return 1 - (h.cumsum(1)/(1e-16 + c.cumsum(1))*h/h.sum(1, keepdim=True)).sum(1).mean()
+BINS = 20
 
 
-def exported(x, y): return APLoss(NQ)(x, y)
+class Batch(NamedTuple):
+    "Similarities of photos to each other, and which of them show the same landmark."
+
+    scores: Tensor  # (N, N), with a gradient
+    labels: Tensor  # (N, N), bool
 
 
-def batch(n, dtype=torch.float32):
+def random_batch(n: int, dtype: torch.dtype = torch.float32) -> Batch:
+    "Return random scores of photos with about eight photos of each landmark."
     torch.manual_seed(0)
-    x = torch.rand(n, n, dtype=dtype).requires_grad_()
-    x.grad = torch.zeros_like(x)
-    labels = torch.randint(n//8, (n,))
-    return x, labels[:, None] == labels
+    scores = torch.rand(n, n, dtype=dtype).requires_grad_()
+    scores.grad = torch.zeros_like(scores)
+    landmarks = torch.randint(n // 8, (n,))
+    return Batch(scores, landmarks[:, None] == landmarks)
 
 
-def step(loss, state): loss(*state).backward()
+def dense(scores: Tensor, labels: Tensor) -> Tensor:
+    "Compute the loss by its formula: every score against every bin."
+    centres = torch.linspace(1, 0, BINS, dtype=scores.dtype)
+    distance = (scores.clamp(0, 1)[..., None] - centres).abs() * (BINS - 1)
+    share = (1 - distance).clamp(min=0)  # (N, N, bins)
+    count = share.sum(1)
+    relevant = (share * labels[..., None]).sum(1)
+    precision = relevant.cumsum(1) / (1e-16 + count.cumsum(1))
+    recall_step = relevant / relevant.sum(1, keepdim=True)
+    return 1 - (precision * recall_step).sum(1).mean()
 
 
-if __name__ == '__main__':
-    (t0, m0), (t1, m1) = (measure(partial(batch, 2048), partial(step, f), repeats=5) for f in (dense, exported))
-    t2, m2 = measure(partial(batch, 8192), partial(step, exported), repeats=1)
-    table([('dense, 2048 x 2048', t0, m0), ('exported, 2048 x 2048', t1, m1), ('exported, 8192 x 8192', t2, m2)])
-    print(f'exported is {t0/t1:.1f} times faster and needs {m0/m1:.1f} times less memory above the batch itself')
-    x, y = batch(256, torch.float64)
-    grads = [torch.autograd.grad(f(x, y), x)[0] for f in (dense, exported)]
-    print(f'float64, 256 x 256: losses differ by {abs(dense(x, y) - exported(x, y)).item():.0e}, gradients by {(grads[0] - grads[1]).abs().max().item():.0e}')
-    x, _ = batch(8192)
-    print(f'8192 x 8192: scores and their gradient take {2*x.numel()*4/1e6:.0f} MB, the loss {m2:.0f} MB more')
+def deepir(scores: Tensor, labels: Tensor) -> Tensor:
+    "Compute the same loss with `APLoss`."
+    return APLoss(BINS)(scores, labels)
+
+
+def step(loss: Callable, batch: Batch) -> None:
+    "Compute a loss and its gradient."
+    loss(*batch).backward()
+
+
+def print_differences(n: int = 256) -> None:
+    "Compare losses and gradients in float64."
+    batch = random_batch(n, torch.float64)
+    losses = [loss(*batch) for loss in (dense, deepir)]
+    gradients = [torch.autograd.grad(loss, batch.scores)[0] for loss in losses]
+    difference = abs(losses[0] - losses[1]).item()
+    gradient_difference = (gradients[0] - gradients[1]).abs().max().item()
+    print(
+        f"float64, {n} x {n}: losses differ by {difference:.0e}, "
+        f"gradients by {gradient_difference:.0e}"
+    )
+
+
+def main() -> None:
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    p.add_argument("--size", type=int, default=2048)
+    p.add_argument("--large", type=int, default=8192)
+    p.add_argument("--repeats", type=int, default=5)
+    args = p.parse_args()
+    n, large = args.size, args.large
+    baseline = measure(partial(random_batch, n), partial(step, dense), args.repeats)
+    ours = measure(partial(random_batch, n), partial(step, deepir), args.repeats)
+    alone = measure(partial(random_batch, large), partial(step, deepir), repeats=1)
+    print_table(
+        {
+            f"formula, {n} x {n}": baseline,
+            f"APLoss, {n} x {n}": ours,
+            f"APLoss, {large} x {large}": alone,
+        }
+    )
+    print(
+        f"APLoss is {baseline.seconds / ours.seconds:.1f} times faster and needs "
+        f"{baseline.mb / ours.mb:.1f} times less memory above the batch itself"
+    )
+    print_differences()
+    scores_mb = 2 * large**2 * 4 / 1e6
+    print(
+        f"{large} x {large}: scores and their gradient take {scores_mb:.0f} MB, "
+        f"the loss {alone.mb:.0f} MB more"
+    )
+
+
+if __name__ == "__main__":
+    main()

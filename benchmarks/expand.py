@@ -1,56 +1,102 @@
-"""Alpha query expansion: one query at a time, as the original does it (baseline), against deepir.
+"""Alpha query expansion against a loop over queries, as the original does it (baseline).
 
     python benchmarks/expand.py [--queries 5000] [--n 100000] [--dim 512] [--k 10] [--alpha 3]
+        [--repeats 3]
 
-Medians, the ratio from one run, and how the results differ. The baseline is written anew here, in numpy: all scores, a partition of them,
-and a loop over queries that weighs and averages the neighbours. The bare matrix product that both begin with is timed too: it is the limit,
-and what each adds to it is printed beside the ratio.
+The baseline is written again here, in numpy: it computes all scores, partitions them, and averages
+the weighted neighbours of one query after the other. Both begin with the same matrix product, which
+is the limit of any exact expansion, so the bare product is timed as well. Printed are median
+seconds and peak memory of all three, their ratios, what each adds to the bare product, and how much
+the results of the two differ.
 """
+
 import argparse
+from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
+
 import numpy as np
 import torch
+from measure import measure, print_table
+from torch import Tensor
+
 from deepir.core import l2_normalize
 from deepir.expand import aqe
-from measure import measure, table
 
 
-def loop(queries, db, k, alpha):
+class Descriptors(NamedTuple):
+    "What is compared."
+
+    queries: Tensor  # (Q, D)
+    db: Tensor  # (N, D)
+
+
+def random_descriptors(n_queries: int, n: int, dim: int) -> Descriptors:
+    "Return a random database and queries near its first rows."
+    generator = torch.Generator().manual_seed(0)
+    db = l2_normalize(torch.randn(n, dim, generator=generator))
+    noise = torch.randn(n_queries, dim, generator=generator)
+    return Descriptors(l2_normalize(db[:n_queries] + 0.05 * noise), db)
+
+
+def loop(queries: Tensor, db: Tensor, k: int, alpha: float) -> np.ndarray:
+    "Expand one query after the other."
     queries, db = queries.numpy(), db.numpy()
-    scores, out = queries @ db.T, np.zeros_like(queries)
-    near = np.argpartition(scores, -k, axis=1)[:, -k:]
-    for i in range(len(queries)):
-        rows = np.vstack([queries[i], *(db[j]*scores[i, j]**alpha for j in near[i])])
-        mean = rows.mean(0)
-        out[i] = mean/np.linalg.norm(mean)
-    return out
+    scores = queries @ db.T
+    nearest = np.argpartition(scores, -k, axis=1)[:, -k:]
+    expanded = np.zeros_like(queries)
+    for i, query in enumerate(queries):
+        neighbours = [db[j] * scores[i, j] ** alpha for j in nearest[i]]
+        mean = np.vstack([query, *neighbours]).mean(0)
+        expanded[i] = mean / np.linalg.norm(mean)
+    return expanded
 
 
-def data(q, n, dim):
-    g = torch.Generator().manual_seed(0)
-    db = l2_normalize(torch.randn(n, dim, generator=g))
-    return l2_normalize(db[:q] + .05*torch.randn(q, dim, generator=g)), db
+def bare_product(descriptors: Descriptors) -> None:
+    "Compute all scores, tile by tile, and do nothing with them."
+    for tile in descriptors.db.split(16384):
+        descriptors.queries @ tile.T
 
 
-def main():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in dict(queries=5000, n=100_000, dim=512, k=10, repeats=3).items(): p.add_argument(f'--{name}', type=int, default=default)
-    p.add_argument('--alpha', type=float, default=3.)
+def expand(function: Callable, k: int, alpha: float, descriptors: Descriptors) -> None:
+    "Call a function that expands queries."
+    function(*descriptors, k, alpha)
+
+
+def largest_difference(dim: int, k: int, alpha: float) -> float:
+    "Compare the results of baseline and deepir on a few queries."
+    queries, db = random_descriptors(200, 20000, dim)
+    expected = torch.from_numpy(loop(queries, db, k, alpha))
+    return (expected - aqe(queries, db, k, alpha)).abs().max().item()
+
+
+def main() -> None:
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    p.add_argument("--queries", type=int, default=5000)
+    p.add_argument("--n", type=int, default=100_000)
+    p.add_argument("--dim", type=int, default=512)
+    p.add_argument("--k", type=int, default=10)
+    p.add_argument("--alpha", type=float, default=3.0)
+    p.add_argument("--repeats", type=int, default=3)
     args = p.parse_args()
-    ready = partial(data, args.queries, args.n, args.dim)
-    theirs = measure(ready, partial(run, loop, args.k, args.alpha), args.repeats)
-    bare = measure(ready, product, args.repeats)
-    ours = measure(ready, partial(run, aqe, args.k, args.alpha), args.repeats)
-    table([('a query at a time', *theirs), ('deepir', *ours), ('bare matrix product, by tiles', *bare)])
-    q, db = data(200, 20000, args.dim)
-    print(f'{theirs[0]/ours[0]:.1f} times faster, {theirs[1]/ours[1]:.1f} times less memory; beside the product {theirs[0] - bare[0]:.1f} s against {ours[0] - bare[0]:.1f} s; on 200 queries they differ by {np.abs(loop(q, db, args.k, args.alpha) - aqe(q, db, args.k, args.alpha).numpy()).max():.0e}')
+    prepare = partial(random_descriptors, args.queries, args.n, args.dim)
+    options = {"k": args.k, "alpha": args.alpha}
+    baseline = measure(prepare, partial(expand, loop, args.k, args.alpha), args.repeats)
+    bare = measure(prepare, bare_product, args.repeats)
+    ours = measure(prepare, partial(expand, aqe, args.k, args.alpha), args.repeats)
+    print_table(
+        {"one query at a time": baseline, "deepir": ours, "bare matrix product, by tiles": bare}
+    )
+    print(
+        f"{baseline.seconds / ours.seconds:.1f} times faster, "
+        f"{baseline.mb / ours.mb:.1f} times less memory; in addition to the product "
+        f"{baseline.seconds - bare.seconds:.1f} s against {ours.seconds - bare.seconds:.1f} s; "
+        f"{ours.seconds / bare.seconds:.2f} times the time of the product"
+    )
+    print(f"on 200 queries the results differ by {largest_difference(args.dim, **options):.0e}")
 
 
-def run(f, k, alpha, state): f(*state, k, alpha)
-
-
-def product(state): # no exact expansion is faster than the scores it begins with
-    for tile in state[1].split(16384): state[0] @ tile.T
-
-
-if __name__ == '__main__': main()
+if __name__ == "__main__":
+    main()

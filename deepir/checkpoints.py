@@ -62,8 +62,9 @@ def save_model(
         state_dict=_plain(dict(net.state_dict()), "state_dict"),
         whitenings=_plain({k: w.state() for k, w in net.whitenings.items()}, "whitenings"),
     )
-    with writing(path) as temporary:
-        torch.save(data, temporary)
+    # Given a path, torch.save reports a full disk as a RuntimeError about its own C++ code.
+    with writing(path) as temporary, open(temporary, "wb") as file:
+        torch.save(data, file)
 
 
 def _plain(value, name):
@@ -374,7 +375,7 @@ def _build(meta, state):
 
 def _off_the_shelf(name):
     "Return a network with the weights that its library has for it, pooled by GeM."
-    if "_fpn" in name and name in architectures:
+    if architectures.get(name, ("", ""))[1] == "_fpn":
         raise ValueError(
             f"{name}: its pyramid has layers of its own, and nobody has weights for them; "
             f"give a checkpoint"

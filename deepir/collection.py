@@ -335,8 +335,14 @@ def _as_query(query, box) -> str | Path | Image.Image | Tensor:
                 "box: cuts photos only; cut the tensor yourself: query[:, y1:y2, x1:x2]"
             )
         return photo.permute(2, 0, 1)
-    if box is None:
-        return photo
+    return photo if box is None else cut_out(photo, box)
+
+
+def cut_out(
+    photo: Image.Image,
+    box: Iterable[float],  # (x1, y1, x2, y2), pixels
+) -> Image.Image:
+    "Cut a box out of a photo; ValueError if nothing of the photo is in it."
     x1, y1, x2, y2 = box
     if min(x2, photo.width) - max(x1, 0) < 1 or min(y2, photo.height) - max(y1, 0) < 1:
         raise ValueError(

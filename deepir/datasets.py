@@ -594,7 +594,11 @@ def load_dataset(
     if isinstance(spec, Dataset):
         return spec
     if not isinstance(spec, (str, os.PathLike)):
-        raise ValueError(f"expected the name of a data set, a folder or a Dataset, got {spec!r}")
+        shown = type(spec).__name__ if hasattr(spec, "__dict__") else repr(spec)
+        raise ValueError(
+            f"expected the name of a data set, a folder or a Dataset, got {shown}; the data set comes "
+            "first: evaluate(dataset, model), extract(dataset, model)"
+        )
     text = os.fspath(spec)
     if text in named:
         return _load_named(text)

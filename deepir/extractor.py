@@ -163,6 +163,10 @@ def _is_batch(x) -> bool:  # (N, H, W, 3) array or (N, 3, H, W) tensor
 
 def _as_list(images) -> list:
     "Return single photos and batches as a list of photos."
+    if isinstance(images, (str, Path)) and Path(images).is_dir():
+        raise IsADirectoryError(
+            f"{images}: a folder; extractor.extract({str(images)!r}) describes it"
+        )
     if isinstance(images, (str, Path, Image.Image)):
         return [images]
     if isinstance(images, (np.ndarray, Tensor)):
@@ -474,6 +478,7 @@ class Extractor:
         whiten = self.whitening if self._whiten_name is None else self._whiten_name
         now = {name: getattr(self, name) for name in _DEFAULTS if name != "whiten"}
         changed = copy.copy(self)
+        changed._prepared = self._prepared
         changed._configure({**now, "whiten": whiten, **settings})
         if "whiten" not in settings:
             changed.whitening = self.whitening  # it may have had its power changed
@@ -520,9 +525,12 @@ class Extractor:
     def encode(
         self,
         images,  # a path, Pillow image, array (H, W, 3), tensor (3, H, W), batch, or a list of them
+        batch_size: int | None = None,  # photos of one size in a batch; None: the extractor's own
         progress: bool = False,  # show a bar
-    ) -> Tensor:  # (N, D) float32 on the CPU, L2-normalised, N >= 1 also for a single photo
+    ) -> Tensor:  # (N, D) float32 on the CPU, L2-normalised; N = 1 for a single photo
         "Describe photos."
+        if batch_size is not None and batch_size != self.batch_size:
+            return self.replace(batch_size=batch_size).encode(images, progress=progress)
         photos = _Photos(_as_list(images))
         if not len(photos):
             return torch.empty(0, self.dim)
@@ -630,7 +638,7 @@ class Extractor:
     @fork_safe
     def extract(
         self,
-        dataset,  # a `Dataset`, what `load_dataset` takes, or anything with `keys` and `open(i)`
+        dataset,  # a `Dataset`, what `load_dataset` takes, a list of paths, or a data set of yours
         store: str | Path | None = None,  # a folder to keep descriptors in, and to go on from
         on_error: str = "raise",  # a photo that cannot be read: "raise", or "skip" and list it
         progress: bool = True,  # show a bar
@@ -638,7 +646,9 @@ class Extractor:
         dtype: str = "float32",  # of the store: or "float16"
     ) -> Features:  # in the order of the data set; on disk if there is a store
         "Describe every photo of a data set."
-        if isinstance(dataset, (str, Path)):
+        if isinstance(dataset, (list, tuple)):
+            dataset = _Photos(list(dataset))
+        elif not (hasattr(dataset, "keys") and hasattr(dataset, "open")):
             dataset = load_dataset(dataset)
         if not len(dataset):
             raise ValueError("a data set without photos")
@@ -696,6 +706,15 @@ class Extractor:
             reason = features.failed[0].reason
             raise ImageError(f"none of {len(dataset)} photos could be read; {reason}")
         return features
+
+    def __getstate__(self) -> dict:
+        "Leave out what can't be pickled; a copy in another process prepares its network again."
+        return {k: v for k, v in vars(self).items() if k not in ("_prepared", "_views")}
+
+    def __setstate__(self, state: dict) -> None:
+        vars(self).update(state)
+        self._views = _make_views(self.max_size, self.trfs, self.scales)
+        self._prepared = _Prepared(self.net, self.device, self.precision)
 
     def save(
         self,

@@ -438,7 +438,8 @@ def _name_of_loss(loss: str | Callable) -> str:
     if inspect.isroutine(loss):
         return f"{loss.__module__}.{loss.__qualname__}"
     kind = f"{type(loss).__module__}.{type(loss).__qualname__}"
-    return f"{kind}: {re.sub(r' at 0x[0-9a-fA-F]+', '', repr(loss))}"
+    text = " ".join(re.sub(r" at 0x[0-9a-fA-F]+", "", repr(loss)).split())
+    return f"{kind}: {text}"
 
 
 def _identity_of(config: TrainConfig, net: RetrievalNet, dataset: Dataset, processes: int) -> dict:

@@ -147,6 +147,15 @@ class Whitening:
         return cls(pca.mean_, pca.components_[:axes], variances[:axes], power=power)
 
     @classmethod
+    def from_pca(
+        cls,
+        pca,  # a fitted `sklearn.decomposition.PCA`
+        power: float = 0.5,  # of the whitening
+    ) -> "Whitening":
+        "Take over a principal component analysis of scikit-learn."
+        return cls(pca.mean_, pca.components_, pca.explained_variance_, power=power)
+
+    @classmethod
     def fit_pairs(
         cls,
         desc,  # (N, D) descriptors

@@ -60,9 +60,8 @@ def shared_flags(
         )
     p.add_argument(
         "--checkpoint",
-        default="toy",
         help="a checkpoint file of deepir or of the original, an embedded model, or a network off "
-        "the shelf: resnet50, timm:... (default: %(default)s)",
+        "the shelf: resnet50, timm:... (default: toy for ToyLandmarks)",
     )
     p.add_argument(
         "--trfs",
@@ -129,6 +128,20 @@ def device_of(
     return f"cuda:{gpu[0] % 1000}"
 
 # %% ../../nbs/api/cli/00_flags.ipynb #fd3f6c88
+def model_of(
+    args: argparse.Namespace,  # of a parser made by `shared_flags`
+) -> str:
+    "Return the name of the model; raise ValueError if none is named and the data set has none."
+    if args.checkpoint is not None:
+        return args.checkpoint
+    if getattr(args, "dataset", "").startswith("ToyLandmarks"):
+        return "toy"
+    raise ValueError(
+        "no model is named: give --checkpoint a checkpoint file, an embedded model such as toy, or a "
+        "network off the shelf such as resnet50"
+    )
+
+# %% ../../nbs/api/cli/00_flags.ipynb #bf3cc611
 def extractor_of(
     args: argparse.Namespace,  # of a parser made by `shared_flags`
     model=None,  # a model that is loaded already; None: the one that `--checkpoint` names
@@ -141,7 +154,7 @@ def extractor_of(
         settings["precision"] = args.precision
     trfs = args.trfs or [""]
     return Extractor.from_original(
-        args.checkpoint if model is None else model,
+        model_of(args) if model is None else model,
         trfs=trfs[0] if len(trfs) == 1 else trfs,
         pooling=args.pooling,
         gemp=args.gemp,

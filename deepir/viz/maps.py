@@ -6,10 +6,14 @@
 __all__ = ['show_map', 'show_heatmap']
 
 # %% ../../nbs/api/viz/30_maps.ipynb #74b5f347
+import textwrap
+
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 import torch.nn.functional as F
-from matplotlib.colors import ListedColormap, Normalize, to_rgb as color_as_rgb
+from matplotlib.colors import ListedColormap, Normalize
+from matplotlib.colors import to_rgb as color_as_rgb
 from matplotlib.patches import Rectangle
 from PIL import Image, ImageOps
 from torch import Tensor
@@ -81,7 +85,7 @@ def show_map(
     groups=None,  # (N,) what to colour by; the labels of the data set if None
     method: str = "tsne",  # "tsne" or "pca"
     photos: int = 60,  # shown at most; the others are dots
-    size: float = 0.1,  # of a photo, as a fraction of the width of the map
+    size: float = 0.085,  # of a photo, as a fraction of the width of the map
     seed: int = 0,  # of t-SNE
 ) -> plt.Figure:
     "Draw a collection laid out by its descriptors."
@@ -111,19 +115,20 @@ def show_map(
     layout = {"pca": "PCA", "tsne": "t-SNE"}[method]
     title = f"{getattr(dataset, 'name', 'collection')}: {count} photos, laid out by {layout}"
     ax.set_title(printable(title), fontsize=font_size, parse_math=False)
-    _add_legend(ax, named)
+    _add_legend(fig, named)
     plt.close(fig)
     return fig
 
 
-def _add_legend(ax, named):
-    "Name the groups that have a colour below the map."
+def _add_legend(fig, named):
+    "Name the groups that have a colour, below the map."
     if not named:
         return
-    dots = [ax.scatter([], [], color=color, s=60) for color in named.values()]
-    names = [printable(str(name)) for name in named]
-    where = {"loc": "upper center", "bbox_to_anchor": (0.5, 0)}
-    legend = ax.legend(dots, names, ncols=min(6, len(names)), fontsize=font_size, **where)
+    dots = [plt.Line2D([], [], marker="o", ls="", color=c, ms=10) for c in named.values()]
+    names = [textwrap.shorten(printable(str(name)), 30) for name in named]
+    columns = max(1, 80 // (max(map(len, names)) + 8))
+    where = {"loc": "outside lower center", "ncols": columns, "fontsize": font_size}
+    legend = fig.legend(dots, names, **where)
     for text in legend.get_texts():
         text.set_parse_math(False)
 
@@ -135,7 +140,7 @@ def _heat_colors(levels=513):
     "Return a diverging colour map that is clear in its middle, at zero."
     values = np.linspace(-1, 1, levels)[:, None]
     colors = np.where(values > 0, color_as_rgb(_FOR), color_as_rgb(_AGAINST))
-    opacity = np.minimum(1.5 * np.abs(values), 0.85)
+    opacity = 0.9 * np.abs(values) ** 0.8
     return ListedColormap(np.hstack([colors, opacity]))
 
 
@@ -152,7 +157,8 @@ def show_heat(
     smooth = F.interpolate(heat[None, None], scale_factor=8, mode="bicubic")[0, 0]
     limits = ax.axis()
     norm = Normalize(-top, top, clip=True)
-    ax.imshow(smooth.numpy(), cmap=heat_colors, norm=norm, extent=extent)
+    options = {"cmap": heat_colors, "norm": norm, "interpolation": "bilinear"}
+    ax.imshow(smooth.numpy(), extent=extent, **options)
     ax.axis(limits)  # the map may reach over the edge of the photo
 
 
@@ -188,13 +194,13 @@ def _sum_as_text(heat, rest) -> str:
 
 def _draw_scale(fig, top):
     "Draw the colours of a heat map and what they mean below the photos."
-    width, height = fig.get_size_inches()
+    height = fig.get_size_inches()[1]
     ax = fig.add_axes((0.2, 0.75 / height, 0.6, 0.25 / height))
     ax.set_facecolor("#D0D0D0")  # a typical grey of a photo
     values = np.linspace(-top, top, 513)[None]
     ax.imshow(values, cmap=heat_colors, aspect="auto", extent=(-top, top, 0, 1))
     ax.set(yticks=[], xticks=[-top, 0, top])
-    ax.set_xticklabels([f"−{top:.3f}", "0", f"+{top:.3f}"], fontsize=font_size)
+    ax.set_xticklabels([f"≤ −{top:.3f}", "0", f"≥ {top:.3f}"], fontsize=font_size)
     ax.set_xlabel("contribution of a place to the similarity", fontsize=font_size)
 
 # %% ../../nbs/api/viz/30_maps.ipynb #24fff830
@@ -215,7 +221,8 @@ def show_heatmap(
         maps, rest = contributions(model_or_extractor, tensors[0], tensor)
         heats.append(maps[0])
         rests.append(rest[0])
-    top = max(heat.abs().max().item() for heat in heats) or 1.0
+    strengths = torch.cat([heat.abs().flatten() for heat in heats])
+    top = strengths.quantile(0.99).item() or 1.0  # one extreme place must not make all others pale
 
     panels = [Panel(photos[0], "query", marks["query"].color)]
     for photo, heat, rest in zip(photos[1:], heats, rests):
