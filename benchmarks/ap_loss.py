@@ -55,7 +55,7 @@ def deepir(scores: Tensor, labels: Tensor) -> Tensor:
     return APLoss(BINS)(scores, labels)
 
 
-def step(loss: Callable, batch: Batch) -> None:
+def step(batch: Batch, loss: Callable) -> None:
     "Compute a loss and its gradient."
     loss(*batch).backward()
 
@@ -82,9 +82,9 @@ def main() -> None:
     p.add_argument("--repeats", type=int, default=5)
     args = p.parse_args()
     n, large = args.size, args.large
-    baseline = measure(partial(random_batch, n), partial(step, dense), args.repeats)
-    ours = measure(partial(random_batch, n), partial(step, deepir), args.repeats)
-    alone = measure(partial(random_batch, large), partial(step, deepir), repeats=1)
+    baseline = measure(partial(random_batch, n), partial(step, loss=dense), args.repeats)
+    ours = measure(partial(random_batch, n), partial(step, loss=deepir), args.repeats)
+    alone = measure(partial(random_batch, large), partial(step, loss=deepir), repeats=1)
     print_table(
         {
             f"formula, {n} x {n}": baseline,

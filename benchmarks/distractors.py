@@ -56,14 +56,14 @@ def load_problem(dataset: ImageListRelevants, path: str) -> Problem:
     return Problem(dataset, *map(torch.from_numpy, np.load(path).values()))
 
 
-def score(distractors: Rows, problem: Problem) -> Report:
+def score(problem: Problem, distractors: Rows) -> Report:
     "Evaluate a data set among distractors."
     dataset, queries, db = problem
     everything = Rows([db, distractors])
     return evaluate_descriptors(dataset, queries, everything, distractors=len(distractors))
 
 
-def score_by_sorting(distractors: Rows, problem: Problem) -> dict[str, np.ndarray]:
+def score_by_sorting(problem: Problem, distractors: Rows) -> dict[str, np.ndarray]:
     "Return the AP of each query, computed from whole rankings."
     dataset, queries, db = problem
     scores = (queries @ Rows([db, distractors])[:].T).numpy()
@@ -84,9 +84,9 @@ def measure_many(problem: Problem, distractors: Rows, folder: str) -> None:
     np.savez(path, queries, db)
     n, dim = distractors.shape
     print(f"{dataset.name:10} without distractors {evaluate_descriptors(dataset, queries, db)}")
-    print(f"{'':10} with {n} distractors {score(distractors, problem)}", flush=True)
+    print(f"{'':10} with {n} distractors {score(problem, distractors)}", flush=True)
     ready = partial(load_problem, dataset, path)
-    seconds, mb = measure(ready, partial(score, distractors), repeats=1)
+    seconds, mb = measure(ready, partial(score, distractors=distractors), repeats=1)
     print(
         f"{'':10} {seconds:.1f} s, {mb:.0f} MB above data set and queries; the scores alone "
         f"would be {4 * len(queries) * n / 1e6:.0f} MB, the distractors are "
@@ -98,9 +98,9 @@ def measure_many(problem: Problem, distractors: Rows, folder: str) -> None:
 def compare_with_sorting(problem: Problem, distractors: Rows) -> None:
     "Print the time of both ways and how their AP differs."
     start = time.perf_counter()
-    counted = score(distractors, problem)
+    counted = score(problem, distractors)
     middle = time.perf_counter()
-    by_sorting = score_by_sorting(distractors, problem)
+    by_sorting = score_by_sorting(problem, distractors)
     end = time.perf_counter()
     difference = max(np.abs(counted.AP[m] - ap).max() for m, ap in by_sorting.items())
     print(

@@ -58,7 +58,7 @@ def bare_product(descriptors: Descriptors) -> None:
         descriptors.queries @ tile.T
 
 
-def expand(function: Callable, k: int, alpha: float, descriptors: Descriptors) -> None:
+def expand(descriptors: Descriptors, function: Callable, k: int, alpha: float) -> None:
     "Call a function that expands queries."
     function(*descriptors, k, alpha)
 
@@ -83,9 +83,9 @@ def main() -> None:
     args = p.parse_args()
     prepare = partial(random_descriptors, args.queries, args.n, args.dim)
     options = {"k": args.k, "alpha": args.alpha}
-    baseline = measure(prepare, partial(expand, loop, args.k, args.alpha), args.repeats)
+    baseline = measure(prepare, partial(expand, function=loop, **options), args.repeats)
     bare = measure(prepare, bare_product, args.repeats)
-    ours = measure(prepare, partial(expand, aqe, args.k, args.alpha), args.repeats)
+    ours = measure(prepare, partial(expand, function=aqe, **options), args.repeats)
     print_table(
         {"one query at a time": baseline, "deepir": ours, "bare matrix product, by tiles": bare}
     )

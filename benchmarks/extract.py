@@ -1,129 +1,270 @@
-"""Extraction: the original, or a plain loop where it is not at hand (baseline), against deepir in float32 and bf16.
+"""Extraction in float32 and bf16 against the original or, without it, a plain loop (baselines).
 
-    python benchmarks/extract.py PHOTOS [--original CHECKOUT] [--sample 200] [--times 4] [--repeat 3] [--device cuda]
-    python benchmarks/extract.py oxford10 --flat 5000     memory at photo 2000 and at the last, tiny network
+    python benchmarks/extract.py PHOTOS [--original CHECKOUT] [--sample 200] [--times 4]
+        [--repeat 3] [--device cuda]
+    python benchmarks/extract.py PHOTOS --flat 5000
 
-PHOTOS is a folder. CHECKOUT is a clone of the original; what no longer runs in it is patched in this process only.
-ResNet50-GeM, 2048-d, weights by chance; photos at their own size. Baseline, then deepir, in one process; medians are printed, their ratio, how the descriptors agree, where the time goes, and how far the network is from the peak of a matrix product.
+PHOTOS is a folder, CHECKOUT a clone of the original; what no longer runs in it is patched in this
+process only. The network is ResNet50-GeM with a projection to 2048 dimensions and random weights,
+and photos have their own size. The plain loop describes one photo after the other.
+
+The baseline runs first, then deepir, in one process. Printed are the median milliseconds a photo,
+their ratio, and how the descriptors agree; then, for each precision, where the time goes, and how
+fast the network computes in comparison to a matrix product, which is the peak of the machine.
+
+With --flat, the photos are described over and over by the small network, so many in all, and the
+resident memory is printed at photo 2000 and at the last one. It should stay the same.
 """
-import argparse, os, resource, statistics, sys, time
+
+import argparse
+import os
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
-from deepir.core import seed_everything
+
+from deepir.core import evaluating, reuse_memory, seeded
 from deepir.datasets import Dataset, ImageFolder, Subset
-from deepir.features import batch_size_for, batches, extract, photo_loader
-from deepir.images import normalize, to_tensor
-from deepir.inference import for_inference
-from deepir.nets import create_model, evaluating
+from deepir.extractor import batch_size_for, batches
+from deepir.features import extract
+from deepir.images import normalize, to_pixels, to_tensor
+from deepir.inference import for_inference, precisions
+from deepir.nets import RetrievalNet, create_model
+
+PRECISIONS = ("float32", "bf16")
+# Modules of a `RetrievalNet` and what the original calls them.
+ORIGINAL_NAMES = {"trunk.": "", "pooling.": "adpool.", "projection.": "fc."}
 
 
-def network():
-    "ResNet50-GeM with weights by chance, and batch norms that have seen something."
-    seed_everything(0)
-    net = create_model('resnet50_rmac', out_dim=2048).eval()
-    for m in net.modules():
-        if isinstance(m, torch.nn.BatchNorm2d): m.running_mean.normal_(0, .02), m.running_var.uniform_(.5, 1.5), m.weight.data.uniform_(.5, 1.)
+def random_network() -> RetrievalNet:
+    "Return ResNet50-GeM with random weights, and batch norms that differ from the identity."
+    with seeded(0):
+        net = create_model("resnet50_rmac", out_dim=2048).eval()
+        for module in net.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.running_mean.normal_(0, 0.02)
+                module.running_var.uniform_(0.5, 1.5)
+                module.weight.data.uniform_(0.5, 1.0)
     return net
 
 
-def original(checkout, net, photos, device):
-    "The original's extraction of the same photos with the same weights."
+def original(checkout: Path, net: RetrievalNet, photos: Dataset, device: str) -> Callable:
+    "Return a function that describes photos by the original's code, with the same weights."
     Image.ANTIALIAS, np.bool8, np.float = Image.LANCZOS, np.bool_, float
-    os.environ.setdefault('DB_ROOT', '.')
+    os.environ.setdefault("DB_ROOT", ".")
     sys.path.insert(0, str(checkout))
     from dirtorch import nets
     from dirtorch.datasets.generic import ImageList
     from dirtorch.test_dir import extract_image_features
-    theirs = nets.create_model('resnet50_rmac', out_dim=2048)
-    names = {'pooling.': 'adpool.', 'projection.': 'fc.', 'trunk.': ''}
-    theirs.load_state_dict({next(new + k.removeprefix(old) for old, new in names.items() if k.startswith(old)): v for k, v in net.state_dict().items()})
-    theirs.iscuda = device == 'cuda'
+
+    theirs = nets.create_model("resnet50_rmac", out_dim=2048)
+    weights = {}
+    for name, weight in net.state_dict().items():
+        part = next(part for part in ORIGINAL_NAMES if name.startswith(part))
+        weights[ORIGINAL_NAMES[part] + name.removeprefix(part)] = weight
+    theirs.load_state_dict(weights)
+    theirs.iscuda = device == "cuda"
     theirs.to(device)
-    listed = ImageList('', root=str(photos.root), imgs=photos.keys)
-    return lambda: extract_image_features(listed, '', theirs, iscuda=theirs.iscuda, threads=8, batch_size=16).cpu()
+    images = ImageList("", root=str(photos.root), imgs=photos.keys)
+    options = {"iscuda": theirs.iscuda, "threads": 8, "batch_size": 16}
+    return lambda: extract_image_features(images, "", theirs, **options).cpu()
 
 
-def plain_loop(net, photos, device):
-    "One photo at a time."
-    net = net.to(device)
-    def run():
-        with evaluating(net): return torch.cat([net(to_tensor(photos.open(i))[None].to(device)).cpu() for i in range(len(photos))])
+def plain_loop(net: RetrievalNet, photos: Dataset, device: str) -> Callable:
+    "Return a function that describes one photo after the other."
+
+    def run() -> Tensor:
+        net.to(device)
+        with evaluating(net):
+            tensors = (to_tensor(photos.open(i))[None].to(device) for i in range(len(photos)))
+            desc = torch.cat([net(x).cpu() for x in tensors])
+        net.to("cpu")
+        return desc
+
     return run
 
 
-def clock(f):
-    start = time.perf_counter()
-    out = f()
-    return time.perf_counter() - start, out
+def deepir(net: RetrievalNet, photos: Dataset, device: str, precision: str) -> Callable:
+    "Return a function that describes photos by deepir."
+    settings = {"max_size": None, "device": device, "precision": precision}
+
+    def run() -> Tensor:
+        with reuse_memory():
+            return extract(photos, net, progress=False, **settings).desc
+
+    return run
 
 
-def where_time_goes(net, photos, device, precision, total):
-    "Seconds a photo of each part on its own, and the network against a matrix product."
-    load = photo_loader(photos, [''])
-    decode = clock(lambda: [photos.open(i) for i in range(len(photos))])[0]
-    pixels = [(i, load(i)[0]) for i in range(len(photos))]
-    fast = for_inference(net, device, precision)
-    ready = [normalize(x.to(device)) for _, x in batches(pixels, batch_size_for(device))]
-    def run():
-        with torch.inference_mode(): return [fast(x) for x in ready][-1].cpu()
+class Timed(NamedTuple):
+    "The result of a function, and the time that it took."
+
+    seconds: float
+    result: object
+
+
+def timed(function: Callable, repeat: int = 1) -> Timed:
+    "Call a function repeatedly; return the median time and the last result."
+    times = []
+    for _ in range(repeat):
+        start = time.perf_counter()
+        result = function()
+        times.append(time.perf_counter() - start)
+    return Timed(statistics.median(times), result)
+
+
+def network_seconds(net: RetrievalNet, inputs: list[Tensor], device: str, precision: str) -> float:
+    "Return the time of the prepared network alone, on batches that are ready."
+    prepared = for_inference(net, device, precision)
+
+    def run() -> None:
+        with torch.inference_mode():
+            desc = [prepared(x) for x in inputs]
+            desc[-1].cpu()  # waits for a GPU
+
     run()
-    network = min(clock(run)[0] for _ in range(2))
-    with FlopCounterMode(display=False) as count, torch.inference_mode(): [net.to(device)(x) for x in ready]
-    net.to('cpu')
-    a = torch.randn(4096, 4096, device=device, dtype={'float32': torch.float32, 'bf16': torch.bfloat16}[precision])
-    def product(): return (a @ a)[0, 0].item()
+    return min(timed(run).seconds for _ in range(2))
+
+
+def count_flops(net: RetrievalNet, inputs: list[Tensor], device: str) -> int:
+    "Return the number of floating-point operations of the network on all batches."
+    net.to(device)
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        for x in inputs:
+            net(x)
+    net.to("cpu")
+    return counter.get_total_flops()
+
+
+def peak_flops(device: str, precision: str, n: int = 4096) -> float:
+    "Return the operations per second of a large matrix product."
+    a = torch.randn(n, n, device=device, dtype=precisions[precision])
+
+    def product() -> float:
+        return (a @ a)[0, 0].item()
+
     product()
-    peak = 2*4096**3/min(clock(product)[0] for _ in range(3))
-    n = len(photos)
-    print(f'{precision}, ms a photo: decode {1e3*decode/n:.1f} (ahead, in threads), network {1e3*network/n:.1f}, everything {1e3*total/n:.1f}, so waiting and the rest {1e3*(total - network)/n:.1f}; '
-          f'network {count.get_total_flops()/network/1e9:.0f} GFLOP/s, matrix product {peak/1e9:.0f}')
+    return 2 * n**3 / min(timed(product).seconds for _ in range(3))
 
 
-def flat(photos, n):
-    "Resident memory during a long extraction."
-    many = Dataset(list(np.resize(photos.keys, n)), photos.root)
-    seen = {}
-    class Watched(Dataset):
-        def open(self, i):
-            if i%500 == 0: seen[i] = int(Path('/proc/self/statm').read_text().split()[1])*resource.getpagesize()/1e6
-            return super().open(i)
-    many.__class__ = Watched
-    import tempfile
-    with tempfile.TemporaryDirectory() as d: extract(many, create_model('tiny', 128), 'Scale(0.25)', store=d)
-    at = [i for i in seen if i >= min(2000, n//4)]
-    print(f'resident memory: {seen[at[0]]:.0f} MB at photo {at[0]}, {seen[at[-1]]:.0f} MB at photo {at[-1]}, most {max(seen[i] for i in at):.0f} MB')
+def print_where_time_goes(
+    net: RetrievalNet, photos: Dataset, device: str, precision: str, total: float
+) -> None:
+    "Print the time of each part of extraction on its own; `total` is the time of all, in seconds."
+    decode = timed(lambda: [photos.open(i) for i in range(len(photos))]).seconds
+    with reuse_memory():
+        pixels = ((i, to_pixels(photos.open(i))) for i in range(len(photos)))
+        grouped = batches(pixels, batch_size_for(device))
+        inputs = [normalize(x.to(device)) for _, x in grouped]
+        network = network_seconds(net, inputs, device, precision)
+        speed = count_flops(net, inputs, device) / network
+        peak = peak_flops(device, precision)
+    parts = {"decode": decode, "network": network, "everything": total}
+    decode_ms, network_ms, total_ms = (1e3 * s / len(photos) for s in parts.values())
+    print(
+        f"{precision}, ms a photo: decoding {decode_ms:.1f} (ahead, in threads), "
+        f"network {network_ms:.1f}, everything {total_ms:.1f}, so waiting and the rest "
+        f"{total_ms - network_ms:.1f}; network {speed / 1e9:.0f} GFLOP/s, "
+        f"matrix product {peak / 1e9:.0f} GFLOP/s"
+    )
 
 
-def main():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument('photos')
-    p.add_argument('--original')
-    p.add_argument('--sample', type=int, default=0)
-    p.add_argument('--times', type=int, default=1, help='go through the photos so many times in a run')
-    p.add_argument('--repeat', type=int, default=3)
-    p.add_argument('--device', default='cpu')
-    p.add_argument('--flat', type=int, default=0)
+def compare(photos: Dataset, args: argparse.Namespace) -> None:
+    "Print time and agreement of baseline and deepir, then where the time goes."
+    net, device = random_network(), args.device
+    # The baseline comes first, because `reuse_memory` leaves traces in glibc's allocator.
+    if args.original:
+        ways = {"the original": original(args.original, net, photos, device)}
+    else:
+        ways = {"a plain loop": plain_loop(net, photos, device)}
+    baseline = next(iter(ways))
+    for precision in PRECISIONS:
+        ways[f"deepir {precision}"] = deepir(net, photos, device, precision)
+    sizes = {photos.open(i).size for i in range(len(photos))}
+    threads = torch.get_num_threads()
+    print(f"{len(photos)} photos, {len(sizes)} sizes, {threads} threads, {device}", flush=True)
+    results = {}
+    for name, way in ways.items():
+        results[name] = seconds, desc = timed(way, args.repeat)
+        base_seconds, base_desc = results[baseline]
+        cosine = (desc * base_desc).sum(1)
+        print(
+            f"{name:16}{1e3 * seconds / len(photos):9.1f} ms a photo"
+            f"{base_seconds / seconds:7.2f} times the speed of {baseline}; descriptors differ by "
+            f"{(desc - base_desc).abs().max():.1e}, smallest cosine {cosine.min():.6f}",
+            flush=True,
+        )
+    for precision in PRECISIONS:
+        total = results[f"deepir {precision}"].seconds
+        print_where_time_goes(net, photos, device, precision, total)
+
+
+def resident_memory() -> float:
+    "Return the memory that this process has now, in MB; Linux only."
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 1e6
+
+
+class WatchedPhotos(Dataset):
+    "Photos that note the memory of the process when every 500th is opened."
+
+    def __init__(self, photos: Dataset, n: int):
+        super().__init__(list(np.resize(photos.keys, n)), photos.root)
+        self.memory = {}
+
+    def open(self, i: int) -> Image.Image:
+        if i % 500 == 0:
+            self.memory[i] = resident_memory()
+        return super().open(i)
+
+
+def print_memory(photos: Dataset, n: int) -> None:
+    "Print the resident memory during a long extraction."
+    watched = WatchedPhotos(photos, n)
+    net = create_model("tiny", 128)
+    with tempfile.TemporaryDirectory() as store, reuse_memory():
+        extract(watched, net, store, trfs="Scale(0.25)", max_size=None)
+    begin = min(2000, n // 4)
+    memory = {i: mb for i, mb in watched.memory.items() if i >= begin}
+    first, last = min(memory), max(memory)
+    print(
+        f"resident memory: {memory[first]:.0f} MB at photo {first}, {memory[last]:.0f} MB at photo "
+        f"{last}, at most {max(memory.values()):.0f} MB"
+    )
+
+
+def main() -> None:
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    p.add_argument("photos", type=Path)
+    p.add_argument("--original", type=Path, help="a clone of the original")
+    p.add_argument("--sample", type=int, default=0, help="take so many of the photos; 0: all")
+    p.add_argument("--times", type=int, default=1, help="describe each photo so many times")
+    p.add_argument("--repeat", type=int, default=3, help="runs, of which the median counts")
+    p.add_argument("--device", default="cpu")
+    p.add_argument("--flat", type=int, default=0, help="watch memory while so many are described")
     args = p.parse_args()
     photos = ImageFolder(args.photos)
-    if args.flat: return flat(photos, args.flat)
-    if args.sample: photos = Subset(photos, np.sort(np.random.default_rng(0).permutation(len(photos))[:args.sample]))
-    if args.times > 1: photos = Dataset(list(photos.keys)*args.times, photos.root)
-    net, name = network(), 'the original' if args.original else 'a plain loop'
-    ways = {name: original(args.original, net, photos, args.device) if args.original else plain_loop(net, photos, args.device)}
-    for precision in ('float32', 'bf16'):
-        ways[f'deepir {precision}'] = lambda precision=precision: extract(photos, net, device=args.device, precision=precision, progress=False).desc
-    times, out = {way: [] for way in ways}, {}
-    for way, f in ways.items():  # the baseline first: deepir's extraction changes how the process keeps memory
-        for _ in range(args.repeat): seconds, out[way] = clock(f); times[way].append(seconds)
-    base = statistics.median(times[name])
-    print(f'{len(photos)} photos, {len(set(photos.open(i).size for i in range(len(photos))))} sizes, {torch.get_num_threads()} threads, {args.device}')
-    for way, t in times.items():
-        t, cosine = statistics.median(t), (out[way]*out[name]).sum(1)
-        print(f'{way:16}{1e3*t/len(photos):9.1f} ms a photo{base/t:7.2f} times the speed of {name}; descriptors differ by {(out[way] - out[name]).abs().max():.1e}, least cosine {cosine.min():.6f}')
-    for precision in ('float32', 'bf16'): where_time_goes(net, photos, args.device, precision, statistics.median(times[f'deepir {precision}']))
+    if args.flat:
+        print_memory(photos, args.flat)
+        return
+    if args.sample:
+        sample = np.random.default_rng(0).permutation(len(photos))[: args.sample]
+        photos = Subset(photos, np.sort(sample))
+    if args.times > 1:
+        photos = Dataset(list(photos.keys) * args.times, photos.root)
+    compare(photos, args)
 
 
-if __name__ == '__main__': main()
+if __name__ == "__main__":
+    main()

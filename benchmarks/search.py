@@ -52,7 +52,7 @@ def bare_product(prepared: Prepared) -> None:
         torch.mm(queries, rows.T, out=scores)
 
 
-def search_all(k: int, prepared: Prepared) -> None:
+def search_all(prepared: Prepared, k: int) -> None:
     "Search for all queries."
     search(*prepared, k, tile=TILE)
 
@@ -63,7 +63,7 @@ def compare_times(folder: str, n: int, args: argparse.Namespace) -> None:
     write_random_descriptors(path, n, args.dim)
     ready = partial(prepare, path, args.queries, args.dim)
     bare = measure(ready, bare_product, args.repeats)
-    ours = measure(ready, partial(search_all, k), args.repeats)
+    ours = measure(ready, partial(search_all, k=k), args.repeats)
     print(
         f"{args.queries} queries, {n} x {args.dim}, top {k}: "
         f"product {bare.seconds:.3f} s, {bare.mb:.0f} MB; "

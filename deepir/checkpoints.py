@@ -244,11 +244,10 @@ def _convert_deepir_1(old):
 # %% ../nbs/api/22_checkpoints.ipynb #0ff208a6
 def read_checkpoint(
     path: str | Path,  # a file of deepir or of the original
-) -> (
-    dict
-):  # format, meta, preprocess, settings, state_dict, whitenings; for the original also dropped
+) -> dict:  # format, meta, preprocess, settings, state_dict, whitenings
     """Read a checkpoint as plain data and tensors.
 
+    For a file of the original there is also `dropped`, the kinds of what has no place in the form.
     Raise FileNotFoundError if there is no such file, and ValueError if it holds anything else.
     """
     path = Path(path)

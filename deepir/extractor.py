@@ -280,7 +280,8 @@ class _Prepared:
 
     def __init__(self, net: RetrievalNet, device: torch.device, precision: str):
         self.source, self.device, self.precision = net, device, precision
-        self._lock, self._net, self._fingerprint = threading.Lock(), None, None
+        self._lock = threading.RLock()
+        self._net, self._fingerprint, self._dim = None, None, None
 
     @property
     def net(self) -> nn.Module:
@@ -295,6 +296,18 @@ class _Prepared:
             if self._fingerprint is None:
                 self._fingerprint = fingerprint_of(self.source)
             return self._fingerprint
+
+    @property
+    def dim(self) -> int:
+        "Dimensions of the network's descriptors."
+        with self._lock:
+            if self._dim is None and isinstance(self.source.projection, nn.Linear):
+                self._dim = self.source.projection.out_features
+            elif self._dim is None:
+                with torch.inference_mode():
+                    blank = torch.zeros(1, 3, 96, 96, device=self.device)
+                    self._dim = self.net(blank).shape[1]
+            return self._dim
 
 # %% ../nbs/api/35_extractor.ipynb #d9cf61f0
 def fingerprint_of(
@@ -456,15 +469,7 @@ class Extractor:
     @property
     def dim(self) -> int:
         "Dimensions of a descriptor."
-        return self.whitening.out_dim if self.whitening else self._net_dim
-
-    @property
-    def _net_dim(self) -> int:
-        if isinstance(self.net.projection, nn.Linear):
-            return self.net.projection.out_features
-        blank = torch.zeros(1, 3, 96, 96, device=self.device)
-        with torch.inference_mode():
-            return self._prepared.net(blank).shape[1]
+        return self.whitening.out_dim if self.whitening else self._prepared.dim
 
     def replace(
         self,
@@ -537,7 +542,7 @@ class Extractor:
         shards = [range(len(photos))]
         threads = 0 if len(photos) == 1 else self.threads
         (described,) = self.describe_shards(photos, shards, progress=progress, threads=threads)
-        return described.desc
+        return described.desc.clone()  # a tensor of inference mode couldn't be changed in place
 
     def describe_shards(
         self,
@@ -554,10 +559,10 @@ class Extractor:
         indices = [int(i) for shard in shards for i in shard]
         if not indices:
             return
-        if self.whitening and len(self.whitening.mean) != self._net_dim:
+        if self.whitening and len(self.whitening.mean) != self._prepared.dim:
             raise ValueError(
                 f"the whitening was learned on {len(self.whitening.mean)}-d descriptors, but "
-                f"{self.name} gives {self._net_dim}-d ones"
+                f"{self.name} gives {self._prepared.dim}-d ones"
             )
         self._prepared.net  # noqa: B018 - the bar should not count this time
         threads = self.threads if threads is None else threads

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -27,6 +27,9 @@ from .scenes import LIGHTS, Thing, View, draw_view
 
 # %% ../../nbs/api/toy/40_landmarks.ipynb #9ee0e9f1
 from .buildings import draw_building, draw_lights, random_building
+
+if TYPE_CHECKING:
+    from deepir.datasets import Dataset
 
 # %% ../../nbs/api/toy/40_landmarks.ipynb #ff5b8247
 SPLITS = ("train", "test")
@@ -411,7 +414,7 @@ def ToyLandmarks(
     root: str | Path | None = None,  # folder of all drawn sets; `data_root()/"toy"` if None
     workers: int | None = None,  # processes that draw; one for each processor if None
     progress: bool = True,  # show a bar while they draw
-):  # `ImageListLabels` (train) or `ImageListRelevants` (test)
+) -> "Dataset":  # an `ImageListLabels` (train) or an `ImageListRelevants` (test)
     "Load photos of drawn landmarks; the first call draws them."
     from deepir.core import data_root
     from deepir.datasets import ImageListLabels, ImageListRelevants

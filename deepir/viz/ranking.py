@@ -163,6 +163,7 @@ class Panel(NamedTuple):
 
 
 _GAP = 0.2  # inches between photos
+_MARGIN = 0.06  # inches left and right of a row, for the frames
 _LINE = 1.3 * font_size / 72  # inches from one line of a title to the next
 _LARGEST = 3.2  # inches: the largest width of a photo
 _STEEPEST = 1.5  # height of a photo in widths; one that is steeper becomes narrower
@@ -172,7 +173,8 @@ def photo_width(
     columns: int,  # photos side by side
 ) -> float:
     "Return the width of a photo in inches."
-    return min(_LARGEST, (figure_width - _GAP * (columns - 1)) / columns)
+    free = figure_width - 2 * _MARGIN - _GAP * (columns - 1)
+    return min(_LARGEST, free / columns)
 
 
 def in_rows(
@@ -204,7 +206,7 @@ def show_panels(
     rows = [[panel._replace(title=wrapped(panel.title)) for panel in row] for row in rows]
     title_heights = [_LINE * max(p.title.count("\n") + 1 for p in row) + 0.1 for row in rows]
     photo_heights = [max(height_of(p.photo) for p in row) for row in rows]
-    total_width = columns * width + (columns - 1) * _GAP
+    total_width = columns * width + (columns - 1) * _GAP + 2 * _MARGIN
     total_height = sum(title_heights) + sum(photo_heights) + _GAP * len(rows) + foot
 
     fig = plt.figure(figsize=(total_width, total_height))
@@ -213,7 +215,7 @@ def show_panels(
         top -= title_height
         for column, panel in enumerate(row):
             height = height_of(panel.photo)
-            left, bottom = column * (width + _GAP), top - height
+            left, bottom = _MARGIN + column * (width + _GAP), top - height
             frame = (left / total_width, bottom / total_height)
             ax = fig.add_axes((*frame, width / total_width, height / total_height))
             show_photo(ax, *panel)
