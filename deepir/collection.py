@@ -154,9 +154,7 @@ def photo_model(
     try:
         return load_model("mobilenet_v2")
     except OSError as e:
-        raise OSError(
-            f"{e}; or name another model: model=... (--checkpoint); 'auto' is mobilenet_v2"
-        ) from e
+        raise OSError(f"{e}; or choose another model than 'auto': model=... (--checkpoint)") from e
 
 # %% ../nbs/api/65_collection.ipynb #7fb91ece
 class Match(NamedTuple):

@@ -114,19 +114,18 @@ def _match(
     distractors: int = 0,  # rows at the end that are not of the data set
 ) -> tuple:  # (matrix, indices of the photos that were described)
     "Match descriptors with photos by their keys."
-    desc, everything = as_matrix(x, name), list(range(len(photos)))
-    failed = {failure.key for failure in getattr(x, "failed", ())}
-    kept = [i for i in everything if photos.keys[i] not in failed]
+    desc, keys = as_matrix(x, name), [str(key) for key in photos.keys]
+    failed = {str(failure.key) for failure in getattr(x, "failed", ())}
+    kept = [i for i, key in enumerate(keys) if key not in failed]
     if isinstance(x, Features) and _has_keys(x):
         n = len(x) - distractors
         # If a photo failed in one of its boxes only, it is left out with all of them.
-        rows = [i for i in range(n) if x.keys[i] not in failed]
-        found, expected = [x.keys[i] for i in rows], [str(photos.keys[i]) for i in kept]
-        for a, b in zip(found, expected):
-            if str(a) != b:
+        rows = [i for i in range(n) if str(x.keys[i]) not in failed]
+        for row, i in zip(rows, kept):
+            if str(x.keys[row]) != keys[i]:
                 raise ValueError(
-                    f"{name}: these descriptors are of other photos: they have {str(a)!r} where "
-                    f"{photos.name} has {b!r}"
+                    f"{name}: these descriptors are of other photos: they have "
+                    f"{str(x.keys[row])!r} where {photos.name} has {keys[i]!r}"
                 )
         if len(rows) < n:
             desc = desc[np.array([*rows, *range(n, len(x))])]
@@ -399,11 +398,11 @@ def evaluate(
     options = {"on_error": on_error, "progress": progress}
     if load_feats:
         described = _load(load_feats, has_own_queries=dataset.queries is not dataset)
+        if extractor is not None:
+            for features in described:
+                _check_made_by(extractor, features, load_feats)
     else:
         described = _describe(dataset, extractor, **options)
-    if extractor is not None:
-        for features in described:
-            _check_made_by(extractor, features, load_feats)
     if save_feats:
         _save(described, save_feats)
 

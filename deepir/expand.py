@@ -6,7 +6,6 @@
 __all__ = ['aqe', 'adba']
 
 # %% ../nbs/api/40_expand.ipynb #4810c4df
-import numpy as np
 import torch
 from torch import Tensor
 

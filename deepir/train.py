@@ -111,9 +111,9 @@ _CHOICES = {
 }
 
 # %% ../nbs/api/57_train.ipynb #29976bec
-def _fit_to_data(config: TrainConfig, groups: dict) -> TrainConfig:
+def _fit_to_data(config: TrainConfig, groups: dict, by_triplets: bool) -> TrainConfig:
     "Choose `p` and `k` if they weren't named; ValueError if a named `p` is more than there are."
-    if config.p is not None and config.p > len(groups) and not takes_triplets(config.loss):
+    if config.p is not None and config.p > len(groups) and not by_triplets:
         raise ValueError(f"p={config.p}: only {len(groups)} landmarks have two photos or more")
     most_photos = max(len(indices) for indices in groups.values())
     p = min(16, len(groups)) if config.p is None else config.p
@@ -519,9 +519,15 @@ class _Training:
     step: int = 0  # steps done
     triplets: Tensor | None = None  # mined, for the steps until the next mining
     history: History = field(default_factory=History)
+    # made by `prepare`
+    optimizer: torch.optim.Optimizer | None = None
+    groups: dict | None = None  # landmark -> its photos
+    labels: Tensor | None = None  # (N,) landmark numbers of all photos
+    photos: _TrainingPhotos | None = None
+    identity: dict | None = None  # what a saved state must agree with
 
     def prepare(self) -> None:
-        "Bring network and loss to the device, in training mode, and make the optimiser."
+        "Bring network and loss to the device, in training mode, and make what steps need."
         # The order in memory that convolutions like best
         self.net.to(self.device, memory_format=torch.channels_last).train()
         broadcast_weights(self.net)
@@ -702,8 +708,7 @@ def train(
         if on_error == "raise":
             _check_readable(val, threads)
     loss = make_loss(named.loss, named.loss_options)
-    config = _fit_to_data(replace(named, loss=loss, loss_options={}), by_landmark(dataset.labels))
-    config = replace(config, loss=named.loss, loss_options=named.loss_options)
+    config = _fit_to_data(named, by_landmark(dataset.labels), takes_triplets(loss))
     device = pick_device(device)
     rank, processes = process_group(device)
     training = _Training(
@@ -725,17 +730,17 @@ def train(
 
     with training.locked():
         training.resume_or_save()
-        bar = progress_bar(total=config.steps, initial=training.step, desc="training", show=show)
         training.evaluate_if_due(val, eval_every)
-        while training.step < config.steps:
-            for plan, chunks in training.coming_steps():
-                loss_of_step = training.do_step(plan, chunks)
-                if training.step == config.steps or training.step % save_every == 0:
-                    training.save()
-                training.evaluate_if_due(val, eval_every)
-                bar.update()
-                bar.set_postfix(loss=f"{loss_of_step:.3f}", **training.history.latest())
-        bar.close()
+        done = {"total": config.steps, "initial": training.step}
+        with progress_bar(desc="training", show=show, **done) as bar:
+            while training.step < config.steps:
+                for plan, chunks in training.coming_steps():
+                    loss_of_step = training.do_step(plan, chunks)
+                    if training.step == config.steps or training.step % save_every == 0:
+                        training.save()
+                    training.evaluate_if_due(val, eval_every)
+                    bar.update()
+                    bar.set_postfix(loss=f"{loss_of_step:.3f}", **training.history.latest())
     net.eval()
     return training.history
 

@@ -23,6 +23,7 @@ from ..distributed import process_group
 from ..eval import evaluate
 from ..extractor import Extractor
 from ..files import writing
+from ..losses import losses
 from ..metrics import as_text
 from ..nets import RetrievalNet, create_model
 from ..train import TrainConfig, train
@@ -157,7 +158,11 @@ def _add_training_flags(p: argparse.ArgumentParser) -> None:
         defaults = [] if field.default is None else [f"default: {field.default}"]
         if field.name in _from_scratch:
             defaults.append(f"for tiny: {_from_scratch[field.name]}")
-        text = comments[field.name] + (f" ({'; '.join(defaults)})" if defaults else "")
+        text = comments[field.name].replace("None:", "by default")
+        if field.name == "loss":
+            text = ", ".join(losses)
+        if defaults:
+            text += f" ({'; '.join(defaults)})"
         kind = _option_of_training(field)
         p.add_argument(*flags, type=kind, metavar="X", help=text.replace("%", "%%"))
 

@@ -92,7 +92,7 @@ def _probe(
     photo = torch.arange(3 * 97 * 131).sin().view(1, 3, 97, 131).to(weight)
     size = tuple(config["input_size"][-2:])
     if config.get("fixed_input_size") and not getattr(net, "dynamic_img_size", False):
-        multiples, reason = [], "as timm knows"
+        multiples, reason = [], "timm says so"
     else:
         multiples, reason = sorted({1, *(stage["reduction"] for stage in net.feature_info)}), None
     for multiple, fixed in [*((m, None) for m in multiples), (1, size)]:
