@@ -19,7 +19,7 @@ import json
 import statistics
 from pathlib import Path
 
-from deepir.cli.train import from_scratch
+from deepir.cli.train import read_train_args
 from deepir.core import reuse_memory, seeded
 from deepir.datasets import Dataset, load_dataset
 from deepir.eval import Report, evaluate, evaluate_descriptors, postprocess
@@ -30,7 +30,7 @@ from deepir.whiten import Whitening
 
 UNTRAINED = "untrained"
 STEPS = ("plain", "whitened", "expanded")
-OPTIONS = {"triplet": {"lr": 1e-3, "among": 16}}  # by loss, in addition to the defaults
+CHANGED_OPTIONS = {"triplet": {"lr": 1e-3, "among": 16}}  # by loss, instead of the defaults
 
 
 def percent(mAP: dict[str, float]) -> dict[str, float]:
@@ -51,14 +51,14 @@ def score(net: RetrievalNet, photos: Dataset, val: Dataset) -> dict[str, dict[st
     return {step: percent(report.mAP) for step, report in zip(STEPS, reports)}
 
 
-def train_and_score(loss: str, seed: int, steps: int, photos: Dataset, val: Dataset) -> dict:
+def train_and_score(loss: str, seed: int, options: dict, photos: Dataset, val: Dataset) -> dict:
     "Train the small network and return a row of results."
     with seeded(seed):
         net = create_model("tiny", 128)
     curve = {}
     if loss != UNTRAINED:
-        options = {**from_scratch, **OPTIONS.get(loss, {}), "steps": steps}
-        history = train(net, photos, val, eval_every=50, seed=seed, loss=loss, **options)
+        options = {**options, **CHANGED_OPTIONS.get(loss, {}), "seed": seed, "loss": loss}
+        history = train(net, photos, val, eval_every=50, **options)
         curve = {step: percent(mAP) for step, mAP in history.mAP.items()}
     return {"loss": loss, "seed": seed, "curve": curve, **score(net, photos, val)}
 
@@ -80,10 +80,13 @@ def main() -> None:
     )
     p.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     p.add_argument("--losses", nargs="+", default=["triplet", "all_triplets", "ap"])
-    p.add_argument("--steps", type=int, default=from_scratch["steps"])
+    p.add_argument("--steps", type=int, help="of a training (default: that of deepir_train)")
     p.add_argument("--json", type=Path, help="file to add the results to")
     args = p.parse_args()
     losses = [UNTRAINED, *args.losses]
+    _, options = read_train_args(["--arch", "tiny"])
+    if args.steps:
+        options["steps"] = args.steps
     photos, val = load_dataset("ToyLandmarks('train')"), load_dataset("ToyLandmarks")
     rows = json.loads(args.json.read_text()) if args.json and args.json.exists() else []
     done = {(row["loss"], row["seed"]) for row in rows}
@@ -92,7 +95,7 @@ def main() -> None:
             if (loss, seed) in done:
                 continue
             with reuse_memory():
-                row = train_and_score(loss, seed, args.steps, photos, val)
+                row = train_and_score(loss, seed, options, photos, val)
             rows.append(row)
             print(row, flush=True)
             if args.json:

@@ -195,7 +195,7 @@ def as_photo(
             f"got {type(image).__name__}"
         )
     is_tensor = isinstance(image, Tensor)
-    x = image.detach().cpu() if is_tensor else torch.as_tensor(np.ascontiguousarray(image))
+    x = image.detach().cpu() if is_tensor else torch.from_numpy(np.array(image))
     if is_tensor and x.ndim == 3:
         x = x.permute(1, 2, 0)
     if x.ndim == 2:

@@ -180,24 +180,48 @@ def torchvision_trunk(
     return trunk
 
 # %% ../nbs/api/15_nets.ipynb #eaf98873
+class ResidualBlock(nn.Module):
+    "Two 3×3 convolutions and a shortcut: torchvision's BasicBlock, without importing torchvision."
+
+    def __init__(
+        self,
+        before: int,  # channels of the input
+        after: int,  # channels of the output
+        stride: int = 1,
+        downsample: nn.Module | None = None,  # the shortcut, if the shape changes
+    ):
+        super().__init__()
+        self.conv1 = nn.Conv2d(before, after, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(after)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(after, after, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(after)
+        self.downsample = downsample
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.relu(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y))
+        shortcut = x if self.downsample is None else self.downsample(x)
+        return self.relu(y + shortcut)
+
+# %% ../nbs/api/15_nets.ipynb #ed3d7d61
 def tiny_trunk(
     widths: tuple[int, int, int, int] = (24, 48, 96, 160),  # channels of the four stages
 ) -> nn.Module:  # (B, 3, H, W) -> (B, widths[-1], H/16, W/16)
     "Build a residual network of four small stages."
-    from torchvision.models.resnet import BasicBlock
 
     def stage(before, after):
         shortcut = nn.Sequential(
             nn.Conv2d(before, after, 1, stride=2, bias=False), nn.BatchNorm2d(after)
         )
-        return BasicBlock(before, after, 2, shortcut)
+        return ResidualBlock(before, after, 2, shortcut)
 
     first = widths[0]
     stem = nn.Sequential(
         nn.Conv2d(3, first, 3, stride=2, padding=1, bias=False),
         nn.BatchNorm2d(first),
         nn.ReLU(),
-        BasicBlock(first, first),
+        ResidualBlock(first, first),
     )
     return nn.Sequential(stem, *(stage(a, b) for a, b in pairwise(widths)))
 

@@ -467,14 +467,14 @@ def _check_identity(mine: dict, saved: dict, path: Path) -> None:
         )
 
 # %% ../nbs/api/57_train.ipynb #1be1da95
-def _load_state(path: Path, device: torch.device) -> dict | None:
+def _load_state(path: Path) -> dict | None:
     "Read a training state, or the one before it if it is damaged; None if there is neither."
     errors = []
     for candidate in (path, _previous(path)):
         if not candidate.exists():
             continue
         try:
-            state = torch.load(candidate, weights_only=True, map_location=device)
+            state = torch.load(candidate, weights_only=True, map_location="cpu")
             if state.get("format") != _STATE_FORMAT:
                 raise ValueError(f"expected the format {_STATE_FORMAT!r}")
         except (
@@ -567,7 +567,7 @@ class _Training:
         "Continue from a saved state, or write the first one."
         if self.checkpoint is None:
             return
-        state = _load_state(self.state_path, self.device)
+        state = _load_state(self.state_path)
         if state is None:
             self.save()
             return
