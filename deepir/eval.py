@@ -148,6 +148,29 @@ def _match_both(dataset: Dataset, queries, db, distractors: int = 0) -> _Part:
     return _Part(dataset, query_desc, db_desc, failed)
 
 # %% ../nbs/api/47_eval.ipynb #f59aa7b3
+def _score(part: _Part, ap: str | None, config: dict) -> Report:
+    "Rank the database for each query and score the rankings."
+    dataset = part.dataset
+    queries = as_descriptors(part.queries, "queries").cpu()
+    db = part.db if isinstance(part.db, Rows) else as_descriptors(part.db, "database").cpu()
+
+    # For each query: the truth of each measure, and the photos that occur in any of them.
+    truths = [{m: dataset.truth(q, m) for m in dataset.modes} for q in range(len(queries))]
+    judged = [np.unique(np.concatenate([i for t in ts.values() for i in t])) for ts in truths]
+    judged = [photos.astype(int) for photos in judged]
+    ranks = {measure: [] for measure in dataset.modes}
+    for truth, photos, rank in zip(truths, judged, exact_ranks(queries, db, judged)):
+        for measure, (relevant, junk) in truth.items():
+            rank_of_relevant = rank[np.searchsorted(photos, relevant)]
+            rank_of_junk = rank[np.searchsorted(photos, junk)]
+            ranks[measure].append(remove_junk(rank_of_relevant, rank_of_junk))
+    AP = {
+        measure: np.array([average_precision(r, ap or dataset.ap) for r in lists])
+        for measure, lists in ranks.items()
+    }
+    return Report(AP, ranks, config, dataset, queries, db, part.failed)
+
+# %% ../nbs/api/47_eval.ipynb #f2261b99
 def evaluate_descriptors(
     dataset,  # a `Dataset` with truth, or what `load_dataset` takes
     queries,  # (Q, D) descriptors of its queries: a tensor, an array or `Features`
@@ -164,25 +187,7 @@ def evaluate_descriptors(
     dataset = load_dataset(dataset)
     dataset.check_truth()
     check_fingerprints(queries, db)
-    dataset, queries, db, failed = _match_both(dataset, queries, db, distractors)
-    queries = as_descriptors(queries, "queries").cpu()
-    db = db if isinstance(db, Rows) else as_descriptors(db, "database").cpu()
-
-    # For each query: the truth of each measure, and the photos that occur in any of them.
-    truths = [{m: dataset.truth(q, m) for m in dataset.modes} for q in range(len(queries))]
-    judged = [np.unique(np.concatenate([i for t in ts.values() for i in t])) for ts in truths]
-    judged = [photos.astype(int) for photos in judged]
-    ranks = {measure: [] for measure in dataset.modes}
-    for truth, photos, rank in zip(truths, judged, exact_ranks(queries, db, judged)):
-        for measure, (relevant, junk) in truth.items():
-            rank_of_relevant = rank[np.searchsorted(photos, relevant)]
-            rank_of_junk = rank[np.searchsorted(photos, junk)]
-            ranks[measure].append(remove_junk(rank_of_relevant, rank_of_junk))
-    AP = {
-        measure: np.array([average_precision(r, ap or dataset.ap) for r in lists])
-        for measure, lists in ranks.items()
-    }
-    return Report(AP, ranks, config or {}, dataset, queries, db, failed)
+    return _score(_match_both(dataset, queries, db, distractors), ap, config or {})
 
 # %% ../nbs/api/47_eval.ipynb #4e80868e
 def postprocess(
@@ -425,5 +430,4 @@ def evaluate(
         "distractors": n_distractors,
         "load_feats": None if load_feats is None else str(load_feats),
     }
-    report = evaluate_descriptors(part.dataset, queries, db, ap, config, n_distractors)
-    return replace(report, failed=part.failed)
+    return _score(part._replace(queries=queries, db=db), ap, config)
