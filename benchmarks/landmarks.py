@@ -76,7 +76,7 @@ def learn_whitening(net: RetrievalNet, photos: Dataset, dim: int, most: int = 15
 
 def with_projection(net: RetrievalNet, whitening: Whitening) -> RetrievalNet:
     "Give a network a projection that whitens its descriptors, as a start for training."
-    weight = whitening.as_linear(torch.float64).weight
+    weight = whitening.as_linear(torch.float64).weight.detach()
     # Its scale has no effect on descriptors, but training needs weights of ordinary size.
     scale = float(weight.norm()) / len(weight) ** 0.5
     net.norm_pooled = True

@@ -121,13 +121,12 @@ def _fit_to_data(config: TrainConfig, groups: dict, by_triplets: bool) -> TrainC
     return replace(config, p=p, k=k)
 
 
-def _say_defaults(named: TrainConfig, fitted: TrainConfig, dataset: Dataset) -> None:
-    "Print which defaults were made smaller because the data have no more."
-    for name, usual in (("p", 16), ("k", 8)):
-        value = getattr(fitted, name)
-        if getattr(named, name) is None and value < usual:
-            what = "landmarks" if name == "p" else "photos of a landmark"
-            print(f"{name}={value}: {dataset.name} has no more {what}", file=sys.stderr)
+def _say_defaults(named: TrainConfig, fitted: TrainConfig) -> None:
+    "Print which defaults are smaller than usual because the data have no more."
+    if named.p is None and fitted.p < 16:
+        print(f"p={fitted.p} instead of 16: there are no more landmarks", file=sys.stderr)
+    if named.k is None and fitted.k < 8:
+        print(f"k={fitted.k} instead of 8: no landmark has more photos", file=sys.stderr)
 
 # %% ../nbs/api/57_train.ipynb #a9971a63
 def _parameter_groups(net: nn.Module, loss: Callable, config: TrainConfig) -> list[dict]:
@@ -726,7 +725,7 @@ def train(
     training.prepare()
     show = progress and rank == 0
     if show:
-        _say_defaults(named, config, dataset)
+        _say_defaults(named, config)
 
     with training.locked():
         training.resume_or_save()
