@@ -154,7 +154,7 @@ def show_heat(
     top: float,  # the contribution that is drawn strongest, > 0
 ):
     "Draw contributions over a photo: orange for, blue against, clear where there are none."
-    smooth = F.interpolate(heat[None, None], scale_factor=8, mode="bicubic")[0, 0]
+    smooth = F.interpolate(heat[None, None], scale_factor=8, mode="bilinear")[0, 0]
     limits = ax.axis()
     norm = Normalize(-top, top, clip=True)
     options = {"cmap": heat_colors, "norm": norm, "interpolation": "bilinear"}
