@@ -183,7 +183,7 @@ def fork_safe(function):
 
 # %% ../nbs/api/00_core.ipynb #b01ec071
 def data_root() -> Path:
-    "Return the folder of data sets: $DEEPIR_DATA, else $DB_ROOT, else a folder in the user's cache."
+    "Return the folder of data sets: $DEEPIR_DATA, else $DB_ROOT, else one in the user's cache."
     for name in ("DEEPIR_DATA", "DB_ROOT"):
         if os.environ.get(name):
             return Path(os.environ[name]).expanduser()
@@ -200,8 +200,7 @@ class Call(NamedTuple):
 # %% ../nbs/api/00_core.ipynb #78a90456
 def parse_calls(
     text: str,  # e.g. "Scale(0.7), Pad(300)"; a bare name is a call without arguments
-    constants: dict[str, Any]
-    | None = None,  # names allowed as arguments, e.g. {"Image.BICUBIC": 3}
+    constants: dict[str, Any] | None = None,  # allowed names, e.g. {"Image.BICUBIC": 3}
 ) -> list[Call]:
     "Parse comma-separated calls with literal arguments; execute nothing."
     constants = constants or {}
@@ -227,7 +226,8 @@ def parse_calls(
         is_call = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
         if not is_call or not all(keyword.arg for keyword in node.keywords):
             raise ValueError(
-                f"cannot parse {text!r}: {ast.unparse(node)!r} is not of the form Name(value, key=value)"
+                f"cannot parse {text!r}: {ast.unparse(node)!r} is not of the form "
+                "Name(value, key=value)"
             )
         kwargs = {keyword.arg: value_of(keyword.value) for keyword in node.keywords}
         return Call(node.func.id, [value_of(arg) for arg in node.args], kwargs)

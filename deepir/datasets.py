@@ -596,8 +596,8 @@ def load_dataset(
     if not isinstance(spec, (str, os.PathLike)):
         shown = type(spec).__name__ if hasattr(spec, "__dict__") else repr(spec)
         raise ValueError(
-            f"expected the name of a data set, a folder or a Dataset, got {shown}; the data set comes "
-            "first: evaluate(dataset, model), extract(dataset, model)"
+            f"expected the name of a data set, a folder or a Dataset, got {shown}; the data set "
+            "comes first: evaluate(dataset, model), extract(dataset, model)"
         )
     text = os.fspath(spec)
     if text in named:

@@ -209,8 +209,8 @@ def as_photo(
     low, high = float(x.min()), float(x.max())
     if not x.is_floating_point() or not 0 <= low <= high <= 1:
         raise ImageError(
-            f"{name}: expected bytes or floating-point numbers in [0, 1], got {x.dtype} from {low:g} "
-            f"to {high:g}; give photos before normalisation"
+            f"{name}: expected bytes or floating-point numbers in [0, 1], got {x.dtype} from "
+            f"{low:g} to {high:g}; give photos before normalisation"
         )
     return x.float()
 
@@ -356,7 +356,7 @@ class Extractor:
 
     def __init__(
         self,
-        model,  # a name ("toy", "resnet50", "timm:..."), a checkpoint file, a `RetrievalNet`, a trunk
+        model,  # a name ("toy", "resnet50", "timm:..."), a checkpoint file, a network, a trunk
         *,
         max_size: int | str | None = "auto",  # longer side of a photo, pixels; None: no limit
         trfs: str | Sequence[str] | None = None,  # transforms; several strings are several views

@@ -6,7 +6,6 @@
 __all__ = ['atomic_path', 'load_plain']
 
 # %% ../nbs/api/02_files.ipynb #e0575145
-import contextlib
 import hashlib
 import json
 import os
@@ -16,6 +15,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -135,7 +135,7 @@ def crc32_of(
 class PlainUnpickler(pickle.Unpickler):
     "An unpickler that knows plain data and numpy arrays, and refuses everything else."
 
-    allowed = {
+    allowed: ClassVar = {
         ("numpy", "ndarray"),
         ("numpy", "dtype"),
         ("numpy.core.multiarray", "_reconstruct"),

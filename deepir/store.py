@@ -218,7 +218,8 @@ class Store:
         self.header = read_json(path, "damaged; delete it, and describe the photos again")
         if not isinstance(self.header, dict) or self.header.get("format") != mine["format"]:
             raise ValueError(
-                f"{path}: not the header of a store of this version of deepir; choose another folder"
+                f"{path}: not the header of a store of this version of deepir; choose another "
+                "folder"
             )
         if fingerprint is not None:
             self._compare(mine)
@@ -236,8 +237,8 @@ class Store:
             if flat_there.get(name) != flat_mine.get(name)
         ]
         raise ValueError(
-            f"{self.folder}: made in another way: {'; '.join(different)}; describe in the same way, "
-            "or choose another folder"
+            f"{self.folder}: made in another way: {'; '.join(different)}; describe in the same "
+            "way, or choose another folder"
         )
 
     @property

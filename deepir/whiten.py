@@ -81,9 +81,8 @@ class Whitening:
         if self.power > 0 and (variances == 0).any():
             dead = int((variances == 0).nonzero()[0])
             raise ValueError(f"Whitening: axis {dead} has variance 0; use dim={dead} or power=0")
-        weight = self.components[: self.out_dim] / (
-            self.multiplier * variances[:, None] ** self.power
-        )
+        scale = self.multiplier * variances[:, None] ** self.power
+        weight = self.components[: self.out_dim] / scale
         bias = -weight @ self.mean
         out_dim, in_dim = weight.shape
         linear = skip_init(nn.Linear, in_dim, out_dim, dtype=dtype, device=weight.device)
@@ -107,7 +106,8 @@ class Whitening:
         x = as_descriptors(desc)
         if x.shape[1] != len(self.mean):
             raise ValueError(
-                f"this whitening was learned on {len(self.mean)}-d descriptors; these are {x.shape[1]}-d"
+                f"this whitening was learned on {len(self.mean)}-d descriptors; these are "
+                f"{x.shape[1]}-d"
             )
         mean = self.mean.to(x.device)
         centred = x.double().sub_(mean)
@@ -135,13 +135,14 @@ class Whitening:
         varying = min(len(x) - 1, int((variances > 1e-9 * variances[0]).sum()))
         if not 1 <= (dim if dim is not None else 1) <= varying:
             raise ValueError(
-                f"dim={dim}: {len(x)} descriptors of {x.shape[1]} dimensions vary along {varying} axes only"
+                f"dim={dim}: {len(x)} descriptors of {x.shape[1]} dimensions vary along "
+                f"{varying} axes only"
             )
         axes = dim or varying
         if axes == len(x) - 1:
             warnings.warn(
-                f"{len(x)} descriptors of {x.shape[1]} dimensions give {axes} axes, and the last of "
-                "these are noise; take more photos, or dim=",
+                f"{len(x)} descriptors of {x.shape[1]} dimensions give {axes} axes, and the last "
+                "of these are noise; take more photos, or dim=",
                 stacklevel=2,
             )
         return cls(pca.mean_, pca.components_[:axes], variances[:axes], power=power)
@@ -229,7 +230,7 @@ class Whitening:
 
 # %% ../nbs/api/20_whiten.ipynb #cf297c2f
 def find_whitening(
-    whiten: "Whitening | str | Path",  # a whitening, the name of one stored with `net`, or an .npz file
+    whiten: "Whitening | str | Path",  # a whitening, the name of one in `net`, or an .npz file
     net=None,  # a network with a dictionary `whitenings`
 ) -> Whitening:
     "Return the whitening that is named."
