@@ -1,7 +1,10 @@
 "Deep image retrieval: photos in, ranked photos out. Names are imported when they are first used."
 
+import difflib
 import importlib
+import inspect
 import sys
+from importlib.util import find_spec
 from types import ModuleType
 
 # Written by hand: public name -> module that defines it.
@@ -45,7 +48,11 @@ def _face(package, names):
 
     def getattr_(name):
         if name not in names:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+            if not name.startswith("_") and find_spec(f"{package}.{name}"):
+                return importlib.import_module(f"{package}.{name}")  # deepir.losses, for instance
+            near = difflib.get_close_matches(name, names, n=2)
+            hint = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise AttributeError(f"module {package!r} has no attribute {name!r}{hint}")
         module = importlib.import_module(f"{package}.{names[name]}")
         # A function that has the name of its module is called through the module, see below.
         return module if module.__name__ == f"{package}.{name}" else getattr(module, name)
@@ -70,8 +77,16 @@ def __getattr__(name):
 class _CallableModule(ModuleType):
     "A module such as `deepir.search` that can be called like the function it is named after."
 
+    @property
+    def _function(self):
+        return getattr(self, self.__name__.rpartition(".")[2])
+
+    @property
+    def __signature__(self):
+        return inspect.signature(self._function)
+
     def __call__(self, *args, **kwargs):
-        return getattr(self, self.__name__.rpartition(".")[2])(*args, **kwargs)
+        return self._function(*args, **kwargs)
 
 
 class _Face(ModuleType):
