@@ -100,7 +100,7 @@ def pick_device(
 class _Malloc:
     "glibc's allocator, if this process has it."
 
-    M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+    M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
     depth = 0  # number of `reuse_memory` contexts that are open
 
     @staticmethod
@@ -108,10 +108,28 @@ class _Malloc:
         return platform.libc_ver()[0] == "glibc"
 
     @classmethod
-    def set_policy(cls, mmap_max: int, trim_threshold: int) -> None:
-        libc = ctypes.CDLL(None)
-        libc.mallopt(cls.M_MMAP_MAX, mmap_max)
-        libc.mallopt(cls.M_TRIM_THRESHOLD, trim_threshold)
+    def hold(cls) -> None:
+        "Keep what is freed, whatever its size."
+        cls._set(cls.M_MMAP_MAX, 0)
+        cls._set(cls.M_TRIM_THRESHOLD, 2**31 - 1)
+
+    @classmethod
+    def release(cls) -> None:
+        "Go back to glibc's usual policy and return what is free."
+        # glibc adjusts its thresholds only until somebody sets one. These are the values at which
+        # its adjustment ends in a process that has freed large blocks.
+        cls._set(cls.M_MMAP_MAX, 65536)
+        cls._set(cls.M_MMAP_THRESHOLD, 32 * 2**20)
+        cls._set(cls.M_TRIM_THRESHOLD, 64 * 2**20)
+        cls.trim()
+
+    @staticmethod
+    def trim() -> None:
+        ctypes.CDLL(None).malloc_trim(0)
+
+    @staticmethod
+    def _set(parameter: int, value: int) -> None:
+        ctypes.CDLL(None).mallopt(parameter, value)
 
 # %% ../nbs/api/00_core.ipynb #a741ab44
 @contextmanager
@@ -121,21 +139,20 @@ def reuse_memory():
         yield
         return
     if _Malloc.depth == 0:
-        _Malloc.set_policy(mmap_max=0, trim_threshold=2**31 - 1)
+        _Malloc.hold()
     _Malloc.depth += 1
     try:
         yield
     finally:
         _Malloc.depth -= 1
         if _Malloc.depth == 0:
-            _Malloc.set_policy(mmap_max=65536, trim_threshold=128 * 1024)  # glibc's defaults
-            ctypes.CDLL(None).malloc_trim(0)
+            _Malloc.release()
 
 # %% ../nbs/api/00_core.ipynb #d25ee843
 def trim_memory() -> None:
     "Return freed memory to the system; only inside `reuse_memory`, else there is none to return."
     if _Malloc.depth:
-        ctypes.CDLL(None).malloc_trim(0)
+        _Malloc.trim()
 
 # %% ../nbs/api/00_core.ipynb #249b7a02
 @contextmanager
