@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from .flags import add_common_flags, command, device_of
-from ..core import pick_device, seeded
+from ..core import pick_device, seeded, trim_memory
 from ..datasets import Dataset, Subset, load_dataset
 from ..distributed import process_group
 from ..eval import evaluate
@@ -271,6 +271,7 @@ def deepir_train(
     net.meta["trained"] = f"{options.get('loss', 'ap')} loss on {dataset.name}, {steps} steps"
     extractor = Extractor(net, max_size=None, whiten=None, **resources)
     features = extractor.extract(dataset, on_error="skip")
+    trim_memory()  # what training has freed, before scikit-learn is loaded
     net.whitenings[dataset.name] = Whitening.fit(features.desc, power=0.25)
     extractor.save(args.checkpoint)
     _draw(history, args.checkpoint.with_suffix(".png"))
