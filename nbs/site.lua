@@ -54,7 +54,7 @@ function Blocks(blocks)
       if defines(source_in(blocks[i + n]), heading) then
         kept:extend({rule, link, heading})
         place = #kept - 1
-      elseif defines(source, heading) then -- of several in one cell nbdev shows the last above it and the others below
+      elseif place and defines(source, heading) then -- of several in one cell nbdev shows the last above it and the others below
         kept:insert(place, heading)
         kept:insert(place, link)
       else kept:extend({table.unpack(blocks, i, i + n - 1)}) end

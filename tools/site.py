@@ -229,6 +229,8 @@ def convert(page, folder):
     command = ["pandoc", "-s", "--mathml", "-L", NBS / "site.lua", "-V", f"header-includes={STYLE}"]
     command += ["-c", f"{up}/styles.css", "-o", at, markdown]
     done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        return [f"pandoc failed: {' '.join(done.stderr.split())[:250]}"]
     text = at.read_text(encoding="utf-8")
     text = re.sub(r'(href="[^":]*?)(?:\d+_)?([^"/]+)\.ipynb', r"\1\2.html", text)
     at.write_text(text.replace(HOME, f"{up}/"), encoding="utf-8")
