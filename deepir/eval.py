@@ -341,14 +341,6 @@ def _is_stored_name(whiten) -> bool:  # not a `Whitening`, a path, or "none"
     )
 
 
-def _whitening_alone(whiten, **settings) -> Whitening | None:
-    "Return a whitening that does not come from a model."
-    if whiten is None or (isinstance(whiten, str) and whiten.lower() in ("", "none")):
-        return None
-    settings = {name: value for name, value in settings.items() if value is not None}
-    return find_whitening(whiten).replace(**settings)
-
-
 def _config_of_whitening(whitening: Whitening | None) -> dict | None:
     if whitening is None:
         return None
@@ -395,7 +387,7 @@ def evaluate(
     flat |= dict(device=device, batch_size=batch_size, threads=threads)
     if load_feats and model is None and not _is_stored_name(whiten):
         extractor = None
-        whitening = _whitening_alone(whiten, power=whitenp, dim=whitenv, multiplier=whitenm)
+        whitening = find_whitening(whiten, power=whitenp, dim=whitenv, multiplier=whitenm)
     else:
         extractor = _find_extractor(model, dataset, flat)
         whitening = extractor.whitening

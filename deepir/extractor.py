@@ -412,8 +412,7 @@ class Extractor:
             raise unknown_name("precision", self.precision, precisions)
         whiten = settings["whiten"]
         self._whiten_name = whiten if isinstance(whiten, str) else None
-        is_none = whiten is None or (isinstance(whiten, str) and whiten.lower() in ("none", ""))
-        self.whitening = None if is_none else find_whitening(whiten, self.net)
+        self.whitening = find_whitening(whiten, self.net)
         self._views = _make_views(self.max_size, self.trfs, self.scales)
 
     def _set_resources(self, device, batch_size: int | None, threads: int | None) -> None:
@@ -520,10 +519,9 @@ class Extractor:
         extractor = cls(net, **settings)
         if isinstance(model, (str, Path)):
             extractor.name = str(model)
-        words = {"power": whitenp, "dim": whitenv, "multiplier": whitenm}
-        changes = {name: value for name, value in words.items() if value is not None}
-        if extractor.whitening and changes:
-            extractor.whitening = extractor.whitening.replace(**changes)
+        extractor.whitening = find_whitening(
+            extractor.whitening, power=whitenp, dim=whitenv, multiplier=whitenm
+        )
         return extractor
 
     @fork_safe

@@ -230,12 +230,22 @@ class Whitening:
 
 # %% ../nbs/api/20_whiten.ipynb #cf297c2f
 def find_whitening(
-    whiten: "Whitening | str | Path",  # a whitening, the name of one in `net`, or an .npz file
+    whiten,  # a `Whitening`, the name of one stored with `net`, an .npz file, or "none"
     net=None,  # a network with a dictionary `whitenings`
-) -> Whitening:
-    "Return the whitening that is named."
-    if isinstance(whiten, Whitening):
-        return whiten
+    power: float | None = None,  # None: its own
+    dim: int | None = None,  # None: its own
+    multiplier: float | None = None,  # None: its own
+) -> Whitening | None:  # None for None, "" and "none"
+    "Return the whitening that is named, with other settings where they are named."
+    if whiten is None or (isinstance(whiten, str) and whiten.lower() in ("", "none")):
+        return None
+    whitening = whiten if isinstance(whiten, Whitening) else _look_up(whiten, net)
+    named = {"power": power, "dim": dim, "multiplier": multiplier}
+    changes = {name: value for name, value in named.items() if value is not None}
+    return whitening.replace(**changes) if changes else whitening
+
+
+def _look_up(whiten: str | Path, net) -> Whitening:
     stored = getattr(net, "whitenings", {})
     if whiten in stored:
         return stored[whiten]

@@ -133,11 +133,10 @@ def find_model(
     if not args.load_feats or args.checkpoint:
         extractor = extractor_of(args)
         return extractor, extractor.whitening
-    if args.whiten in (None, "none"):
-        return None, None
-    words = {"power": args.whitenp, "dim": args.whitenv, "multiplier": args.whitenm}
-    changes = {name: value for name, value in words.items() if value is not None}
-    return None, find_whitening(args.whiten).replace(**changes)
+    whitening = find_whitening(
+        args.whiten, power=args.whitenp, dim=args.whitenv, multiplier=args.whitenm
+    )
+    return None, whitening
 
 # %% ../../nbs/api/cli/10_eval.ipynb #2686b7c2
 @command
