@@ -18,7 +18,7 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -387,7 +387,8 @@ def _check_place(path: str | Path, is_right: Callable[[int], bool], kind: str) -
             raise OSError("it has no name")
         if os.path.exists(path) and not is_right(os.stat(path).st_mode):
             raise OSError(f"it is there, but not {kind}")
-        os.lstat(path) if os.path.lexists(path) else None
+        with suppress(FileNotFoundError):
+            os.lstat(path)  # is the name too long?
         is_folder = kind == "a folder" and os.path.isdir(path)
         folder = Path(path) if is_folder else _standing_folder(Path(path).parent)
         with tempfile.TemporaryFile(dir=folder):
