@@ -98,6 +98,8 @@ def _terminable() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    if getattr(signal.getsignal(signal.SIGINT), "__module__", None) == "deepir.cli":
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # imported, see there
     owner = os.getpid()
 
     def stop(number, frame):
