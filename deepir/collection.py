@@ -7,7 +7,9 @@ __all__ = ['Match', 'Collection']
 
 # %% ../nbs/api/65_collection.ipynb #390dd62a
 import inspect
+import itertools
 import threading
+import time
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,12 +21,12 @@ from PIL import Image
 from torch import Tensor
 
 from .checkpoints import load_model
-from .core import fork_safe, unknown_name
+from .core import fork_safe, progress_bar, unknown_name
 from .datasets import Dataset, photos_below
 from .extractor import Extractor, as_extractor, as_photo
-from .files import read_json, write_json
+from .files import read_checked, sha256_of, write_checked
 from .search import search
-from .store import Failure, Features, Rows, Store
+from .store import Failure, Features, Parts, Rows, Store
 
 # %% ../nbs/api/65_collection.ipynb #ad189d3d
 class _Stamp(NamedTuple):
@@ -48,19 +50,66 @@ def _scan(
         stamps.append(_Stamp(key, stat.st_size, stat.st_mtime_ns))
     return stamps
 
+# %% ../nbs/api/65_collection.ipynb #facabbff
+class _Photo(NamedTuple):
+    "A photo that the index knows."
+
+    key: str  # path below the folder
+    size: int  # bytes
+    time: int  # of the last change, nanoseconds
+    digest: str  # SHA-256 of the contents; empty if they could not be read
+
+    @property
+    def stamp(self) -> _Stamp:
+        return _Stamp(*self[:3])
+
+
+def _digest(path: Path) -> str:
+    "Return the hash of a photo's contents, or an empty string if they cannot be read."
+    try:
+        return sha256_of(path)
+    except OSError:
+        return ""
+
+
+class _HashedPhotos(Dataset):
+    "Photos of a folder, hashed when they are opened."
+
+    def __init__(self, keys: list[str], folder: Path):
+        super().__init__(keys, folder)
+        self._digests = {}
+
+    def open(self, i: int) -> Image.Image:
+        self._digests[i] = _digest(self.path(i))
+        return super().open(i)
+
+    def digest(self, i: int) -> str:
+        "Return the hash of photo `i`, which may have been described by a run that was killed."
+        return self._digests.pop(i, None) or _digest(self.path(i))
+
 # %% ../nbs/api/65_collection.ipynb #5b057647
+class _Shard(NamedTuple):
+    "What a shard of a collection is about."
+
+    photos: list[_Photo]
+    digests: list[str]  # of its rows
+    failed: dict[str, str]  # key of a photo that could not be read -> reason
+
+
 def _read_shards(
     store: Store,  # of a collection
     checked: set[int],  # shards whose checksum was compared before; those that are sound are added
-) -> dict[int, dict]:  # number of the shard -> photos, keys, failed
+) -> dict[int, _Shard]:  # number of the shard -> what it is about
     "Read what the shards of a store hold; warn about damaged ones and leave them out."
     shards = {}
     for n in range(len(store)):
         try:
             info = store.info(n, check=n not in checked)
-            info["photos"] = [_Stamp(*photo) for photo in info["photos"]]
-            described = [*info["keys"], *(key for key, _ in info["failed"])]
-            if sorted(described) != sorted(photo.key for photo in {*info["photos"]}):
+            shard = _Shard([_Photo(*p) for p in info["photos"]], info["keys"], dict(info["failed"]))
+            if not (
+                {*shard.digests} <= {photo.digest for photo in shard.photos}
+                and shard.failed.keys() <= {photo.key for photo in shard.photos}
+            ):
                 raise ValueError("its lists do not agree")
         except (ValueError, KeyError, TypeError):
             warnings.warn(
@@ -70,17 +119,61 @@ def _read_shards(
             )
             continue
         checked.add(n)
-        shards[n] = info
+        shards[n] = shard
     return shards
 
-
-def _known_photos(
-    shards: dict[int, dict],  # from `_read_shards`
-) -> set[_Stamp]:
-    "Return the photos that were described, or could not be."
-    return {photo for info in shards.values() for photo in info["photos"]}
-
 # %% ../nbs/api/65_collection.ipynb #c03a96b5
+class _Index:
+    "What is known of the photos of a folder."
+
+    def __init__(self, shards: dict[int, _Shard]):  # from `_read_shards`
+        self.shards = shards
+        self.digest_of: dict[_Stamp, str] = {}
+        self.row_of: dict[str, tuple[int, int]] = {}  # digest -> (shard, row)
+        self.failed: dict[_Stamp, str] = {}  # reasons
+        for n, shard in shards.items():
+            self.row_of |= {digest: (n, row) for row, digest in enumerate(shard.digests)}
+            for photo in shard.photos:
+                self.digest_of[photo.stamp] = photo.digest
+                self.failed.pop(photo.stamp, None)
+                if photo.key in shard.failed:
+                    self.failed[photo.stamp] = shard.failed[photo.key]
+        self.row_of.pop("", None)  # contents that could not be hashed
+
+    def row(self, stamp: _Stamp) -> tuple[int, int] | None:
+        "Return shard and row of a photo's descriptor, if there is one."
+        return self.row_of.get(self.digest_of.get(stamp))
+
+    def knows(self, stamp: _Stamp) -> bool:
+        "Tell whether a photo was described, or could not be."
+        return stamp in self.failed or self.row(stamp) is not None
+
+    def features(
+        self,
+        store: Store,  # that the shards are in
+        stamps: Iterable[_Stamp],  # of the photos that are there now
+    ) -> Features:  # on disk
+        "Return the descriptor of each photo that is there, in the order of the rows."
+        numbers = [n for n, shard in self.shards.items() if shard.digests]
+        sizes = [len(self.shards[n].digests) for n in numbers]
+        first = dict(zip(numbers, np.cumsum([0, *sizes]).tolist()))
+        found, failures = [], []
+        for stamp in stamps:
+            if place := self.row(stamp):
+                found.append((first[place[0]] + place[1], stamp.key))
+            elif stamp in self.failed:
+                failures.append(Failure(stamp.key, self.failed[stamp]))
+        found.sort()
+        rows, keys = [row for row, _ in found], [key for _, key in found]
+        if not keys:
+            desc = Rows(torch.empty(0, 1))
+        else:
+            desc = Rows([store.path(n) for n in numbers])
+            if rows != list(range(sum(sizes))):
+                desc = Rows(_SomeRows(desc, np.array(rows)))
+        return Features(desc, keys, sorted(failures), store.fingerprint)
+
+
 class _SomeRows:
     "Some rows of a larger matrix, in any order, read when they are asked for; a part of `Rows`."
 
@@ -98,51 +191,57 @@ class _SomeRows:
     def __getitem__(self, index: slice | np.ndarray) -> Tensor:
         return self.rows[self.numbers[index]]
 
-
-def _current_features(
-    store: Store,  # of a collection
-    shards: dict[int, dict],  # from `_read_shards`
-    photos: set[_Stamp],  # that are there now
-) -> Features:  # on disk
-    "Return the newest descriptor of each photo that is there."
-    parts, row_of, failed, start = [], {}, {}, 0
-    for n, info in shards.items():
-        there = {photo.key for photo in photos.intersection(info["photos"])}
-        for i, key in enumerate(info["keys"]):
-            if key in there:
-                row_of[key] = start + i
-        for key, reason in info["failed"]:
-            if key in there:
-                failed[key] = reason
-        if info["keys"]:
-            parts.append(store.path(n))
-            start += len(info["keys"])
-    keys = sorted(row_of, key=row_of.get)
-    failures = [Failure(*failure) for failure in sorted(failed.items())]
-    if not keys:
-        rows = Rows(torch.empty(0, 1))
-    elif len(keys) == start:
-        rows = Rows(parts)
-    else:
-        rows = Rows(_SomeRows(Rows(parts), np.array([row_of[key] for key in keys])))
-    return Features(rows, keys, failures, store.fingerprint)
-
 # %% ../nbs/api/65_collection.ipynb #87e2a6d3
-def _removed_since(
-    index: str | Path,  # folder of a collection's descriptors
-    now: list[str],  # keys of the photos that are there
-) -> list[str]:  # keys, sorted
-    "Return the photos that were there at the last call and are not there now."
-    path = Path(index) / "photos.json"
-    before = []
-    if path.exists():
+_SHARD = 256  # photos in a full shard
+_MONTH = 30 * 24 * 3600  # seconds that rows without a photo are kept
+
+
+def _wasteful(
+    shards: dict[int, _Shard],  # all
+    rows: dict[int, list[int]],  # shard -> its rows that are worth keeping
+) -> list[int]:  # numbers of the shards to write again
+    "Choose the shards whose rewriting frees a quarter of the disk, or merges many small ones."
+    dead = {n: len(shard.digests) - len(rows[n]) for n, shard in shards.items()}
+    small = [n for n, shard in shards.items() if shard.photos and len(rows[n]) < _SHARD // 2]
+    chosen = set(small) if len(small) > 16 else set()
+    if 4 * sum(dead.values()) > sum(len(shard.digests) for shard in shards.values()):
+        chosen |= {n for n in shards if dead[n]}
+    return sorted(chosen)
+
+# %% ../nbs/api/65_collection.ipynb #823bb738
+class _Memory:
+    "What was there at the last update."
+
+    def __init__(self, index: Path):  # folder of a collection's descriptors
+        self.path = index / "photos.json"
+        self.photos: dict[str, str] = {}  # key -> digest
+        self.unused: dict[str, float] = {}  # digest without a photo -> since when, seconds
+        if not self.path.exists():
+            return
         try:
-            before = [str(key) for key in read_json(path)]
-        except (ValueError, TypeError) as e:
-            warnings.warn(f"{path}: damaged, and written again ({e})", stacklevel=2)
-    if before != now:
-        write_json(path, now)
-    return sorted({*before} - {*now})
+            data = read_checked(self.path, "damaged, and written again")
+            self.photos, self.unused = dict(data["photos"]), dict(data["unused"])
+        except (ValueError, KeyError, TypeError) as e:
+            warnings.warn(str(e), stacklevel=2)
+
+    def update(
+        self,
+        photos: dict[str, str],  # key -> digest of the photos that are there
+        described: Iterable[str],  # digests of all rows
+    ) -> tuple[list[str], list[str]]:  # keys that are new or have changed, keys that are gone
+        "Compare the folder with what was there, and remember it."
+        added = sorted(key for key in photos if self.photos.get(key) != photos[key])
+        removed = sorted(self.photos.keys() - photos.keys())
+        used = {*photos.values()}
+        unused = {d: self.unused.get(d, time.time()) for d in described if d not in used}
+        if photos != self.photos or unused != self.unused:
+            self.photos, self.unused = photos, unused
+            write_checked(self.path, {"photos": photos, "unused": unused})
+        return added, removed
+
+    def is_forgotten(self, digest: str) -> bool:
+        "Tell whether contents have been without a photo for a month."
+        return digest in self.unused and self.unused[digest] < time.time() - _MONTH
 
 # %% ../nbs/api/65_collection.ipynb #17df0cfa
 def photo_model(
@@ -171,10 +270,10 @@ class _Contents:
 
     def __init__(
         self,
-        photos: list[_Stamp],  # in the folder
+        stamps: list[_Stamp],  # of the photos in the folder
         features: Features,  # of those that could be read, on disk
     ):
-        self.photos, self.features = photos, features
+        self.stamps, self.features = stamps, features
         self._lock, self._rows = threading.Lock(), None
 
     @property
@@ -204,7 +303,10 @@ class Collection:
             raise FileNotFoundError(f"{folder}: no such folder")
         _check_names(settings)
         self.extractor = as_extractor(photo_model(model), **settings)
+        if index is None:
+            _refuse_link(self.folder / ".deepir")
         self.index = Path(index or self.folder / ".deepir") / self.extractor.fingerprint
+        _refuse_link(self.index)
         self._store = _open_store(self.index, self.extractor)
         self._checked, self._updating = set(), threading.Lock()
         self._contents = None
@@ -242,40 +344,135 @@ class Collection:
         that are gone since the last update.
         """
         with self._updating:
-            photos = _scan(self.folder)
-            shards = _read_shards(self._store, self._checked)
-            known = _known_photos(shards)
-            self.added = [photo.key for photo in photos if photo not in known]
-            wrote = bool(self.added) or len(shards) < len(self._store)
+            stamps = _scan(self.folder)
+            index = self._read_index()
+            is_damaged = len(index.shards) < len(self._store)
+            wrote = is_damaged or not all(map(index.knows, stamps))
             if wrote:
                 with self._store.lock():
-                    self._describe_new(photos)
-                shards = _read_shards(self._store, self._checked)
-            self.removed = _removed_since(self.index, [photo.key for photo in photos])
-            if wrote or self._contents is None or self._contents.photos != photos:
-                features = _current_features(self._store, shards, set(photos))
-                self._contents = _Contents(photos, features)
+                    self._describe_new(stamps)
+                index = self._read_index()
+            self._remember(index, stamps)
+            if wrote or self._contents is None or self._contents.stamps != stamps:
+                self._contents = _Contents(stamps, index.features(self._store, stamps))
+            if wasteful := self._wasteful_shards(index):
+                with self._store.lock():
+                    self._rewrite(wasteful, stamps)
         return self
 
-    def _describe_new(self, photos: list[_Stamp], size: int = 256) -> None:
-        "Describe what the store lacks, in shards of `size` photos; a kill costs one of these."
-        shards = _read_shards(self._store, self._checked)  # another process may have been here
-        known = _known_photos(shards)
-        new = [photo for photo in photos if photo not in known]
-        cuts = [range(start, min(start + size, len(new))) for start in range(0, len(new), size)]
-        free = [n for n in range(len(self._store)) if n not in shards]  # damaged ones
-        end = len(self._store)
-        free += range(end, end + max(0, len(cuts) - len(free)))
-        self._store.sweep(free)
+    def _read_index(self) -> _Index:
+        return _Index(_read_shards(self._store, self._checked))
+
+    def _remember(self, index: _Index, stamps: list[_Stamp]) -> None:
+        photos = {stamp.key: index.digest_of.get(stamp, "") for stamp in stamps}
+        self._memory = _Memory(self.index)
+        self.added, self.removed = self._memory.update(photos, index.row_of)
+
+    def _describe_new(self, stamps: list[_Stamp]) -> None:
+        "Put into the store what it lacks."
+        index = self._read_index()  # another process may have been here
+        new = [stamp for stamp in stamps if not index.knows(stamp)]
+        known, new = self._recognise(index, new)
+        cuts = [range(i, min(i + _SHARD, len(new))) for i in range(0, len(new), _SHARD)]
+        damaged = [n for n in range(len(self._store)) if n not in index.shards]
+        numbers = self._numbers(damaged, len(cuts) + bool(known))
+        if known:
+            self._write(numbers.pop(), known, None, [], [])
         if new:
-            dataset = Dataset([photo.key for photo in new], self.folder)
+            photos = _HashedPhotos([stamp.key for stamp in new], self.folder)
             described = self.extractor.describe_shards(
-                dataset, cuts, on_error="skip", progress=self.progress
+                photos,
+                cuts,
+                on_error="skip",
+                progress=self.progress,
+                parts=Parts(self._store, numbers, [[new[i] for i in cut] for cut in cuts]),
             )
-            for n, cut, part in zip(free, cuts, described):
-                self._store.write(n, [new[i] for i in cut], *part)
-        for n in free[len(cuts) :]:  # damaged, and there is nothing to put in its place
-            self._store.write(n, [], None, [], [])
+            for n, cut, part in zip(numbers, cuts, described):
+                found = {new[i].key: _Photo(*new[i], photos.digest(i)) for i in cut}
+                digests = [found[key].digest for key in part.keys]
+                self._write(n, list(found.values()), part.desc, digests, part.failed)
+        for n in damaged[len(cuts) + bool(known) :]:  # there is nothing to put in its place
+            self._write(n, [], None, [], [])
+
+    def _numbers(self, damaged: list[int], count: int) -> list[int]:
+        "Return numbers for new shards: those of damaged ones, then new ones."
+        end = len(self._store)
+        return [*damaged, *range(end, end + max(0, count - len(damaged)))][:count]
+
+    def _write(
+        self,
+        n: int,  # number of the shard
+        photos: list[_Photo],  # that it is about
+        desc: Tensor | None,  # (m, D)
+        digests: list[str],  # of these m
+        failed: list[Failure],
+    ) -> None:
+        self._checked.discard(n)
+        self._store.write(n, photos, desc, digests, failed)
+
+    def _recognise(
+        self, index: _Index, new: list[_Stamp]
+    ) -> tuple[list[_Photo], list[_Stamp]]:  # photos of known contents, the others
+        "Hash the photos that may be known under another name, because they have the same size."
+        sizes = {stamp.size for stamp in index.digest_of}
+        candidates = [stamp for stamp in new if stamp.size in sizes]
+        bar = progress_bar(candidates, desc="comparing", show=self.progress and bool(candidates))
+        known = {}
+        for stamp in bar:
+            digest = _digest(self.folder / stamp.key)
+            if digest in index.row_of:
+                known[stamp] = _Photo(*stamp, digest)
+        return list(known.values()), [stamp for stamp in new if stamp not in known]
+
+    def _wasteful_shards(self, index: _Index) -> list[int]:
+        rows = {n: [] for n in index.shards}
+        for digest, (n, row) in index.row_of.items():
+            if not self._memory.is_forgotten(digest):
+                rows[n].append(row)
+        return _wasteful(index.shards, rows)
+
+    def _rewrite(self, numbers: list[int], stamps: list[_Stamp]) -> None:
+        """Copy what is worth keeping out of some shards, then empty them.
+
+        Copies come first, so a kill loses nothing. The numbers of emptied shards are not used
+        again, because a search in another process may still look there: it fails, but it never
+        finds the wrong photo.
+        """
+        index = self._read_index()  # another process may have been here
+        numbers = [n for n in numbers if n in index.shards]
+        forgotten = self._memory.is_forgotten
+        rows = sorted(
+            (place, digest)
+            for digest, place in index.row_of.items()
+            if place[0] in numbers and not forgotten(digest)
+        )
+        there, photos, failures = set(stamps), {}, {}
+        for photo in itertools.chain(*(index.shards[n].photos for n in numbers)):
+            if photo.stamp in index.failed:
+                if photo.stamp in there:
+                    failures[photo] = Failure(photo.key, index.failed[photo.stamp])
+            elif photo.digest in index.row_of and not forgotten(photo.digest):
+                photos.setdefault(photo.digest, []).append(photo)
+        new = itertools.count(len(self._store))
+        for start in range(0, len(rows), _SHARD):
+            some = rows[start : start + _SHARD]
+            digests = [digest for _, digest in some]
+            mine = [*itertools.chain(*(photos.pop(digest, []) for digest in digests))]
+            self._write(next(new), mine, self._read_rows(some), digests, [])
+        if photos:  # whose rows are in other shards
+            self._write(next(new), [*itertools.chain(*photos.values())], None, [], [])
+        if failures:
+            self._write(next(new), [*failures], None, [], [*failures.values()])
+        self._contents = _Contents(stamps, self._read_index().features(self._store, stamps))
+        for n in numbers:
+            self._write(n, [], None, [], [])
+
+    def _read_rows(self, places: list) -> Tensor | None:  # places: ((shard, row), digest), sorted
+        parts = [
+            Rows(self._store.path(n))[np.array([row for (_, row), _ in some])]
+            for n, some in itertools.groupby(places, lambda place: place[0][0])
+        ]
+        return torch.cat(parts) if parts else None
 
     @fork_safe
     def search(
@@ -286,14 +483,20 @@ class Collection:
         | None = None,  # (x1, y1, x2, y2), pixels: the part of the query to use
     ) -> list[Match]:  # the best first
         "Find the photos that are most similar to a query."
-        contents = self._contents
-        features = contents.features
-        if not len(features):
+        if not len(self):
             raise ValueError(f"{self.folder}: no photo in it that can be read")
         desc = self.extractor.encode(_as_query(query, box))
-        scores, rows = search(desc, contents.rows, min(k, len(features)))
+        contents = self._contents
+        try:
+            scores, rows = search(desc, contents.rows, min(k, len(contents.features)))
+        except (OSError, IndexError):
+            if contents is self._contents:
+                raise
+            contents = self._contents  # an update has just moved the rows
+            scores, rows = search(desc, contents.rows, min(k, len(contents.features)))
         found = zip(scores[0].tolist(), rows[0].tolist())
-        return [Match(score, self.folder / features.keys[row]) for score, row in found]
+        keys = contents.features.keys
+        return [Match(score, self.folder / keys[row]) for score, row in found]
 
 # %% ../nbs/api/65_collection.ipynb #a01f7311
 def _check_names(settings: dict) -> None:
@@ -305,13 +508,22 @@ def _check_names(settings: dict) -> None:
             raise unknown_name("setting of a collection", name, names)
 
 
+def _refuse_link(folder: Path) -> None:
+    "Raise OSError if the folder for descriptors is a link, perhaps to a folder of yours."
+    if folder.is_symlink():
+        raise OSError(
+            f"{folder}: is a link; delete it, or choose the folder for the descriptors yourself: "
+            "index=... (--index)"
+        )
+
+
 def _open_store(folder: Path, extractor: Extractor) -> Store:
     "Open or make the store of a collection; write its header again if it is damaged."
     header = folder / "store.json"
     try:
         if header.exists():
             try:
-                read_json(header, "damaged")
+                read_checked(header, "damaged")
             except ValueError as e:
                 warnings.warn(f"{e}; it is written again", stacklevel=3)
                 header.unlink()

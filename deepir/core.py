@@ -264,6 +264,13 @@ def unknown_name(
     hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(sorted(names))}"
     return ValueError(f"unknown {kind} {name!r}; {hint}")
 
+# %% ../nbs/api/00_core.ipynb #9716a17f
+def printable(
+    text: object,  # a name, or a message with names in it
+) -> str:  # one line without control characters
+    "Return text as it can be shown in a terminal; what cannot be printed is escaped."
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
 # %% ../nbs/api/00_core.ipynb #2d2e5bf4
 def progress_bar(
     iterable: Iterable | None = None,  # to iterate over, or None to call `update` yourself

@@ -12,6 +12,7 @@ import itertools
 import json
 import os
 import threading
+import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -47,7 +48,7 @@ from deepir.images import (
 from .inference import for_inference, precisions
 from .nets import RetrievalNet
 from .pooling import pool_scales
-from .store import Failure, Features, Store, combine_fingerprints
+from .store import Failure, Features, Parts, Store, combine_fingerprints
 from .whiten import Whitening, find_whitening
 
 # %% ../nbs/api/35_extractor.ipynb #f16a7c3d
@@ -102,7 +103,7 @@ def batches(
         if not is_full and held < hold:
             continue
         if not is_full:  # too many bytes are waiting
-            key = max(buckets, key=lambda k: len(buckets[k]) * k[1] * k[2])
+            key = max(buckets, key=lambda k: (len(buckets[k]) * k[1] * k[2], str(k)))
         items, batch = take(key)
         held -= batch.nbytes
         yield items, batch
@@ -125,7 +126,7 @@ def describe(
     preprocess: dict,  # mean and std
     batch_size: int | None = None,  # photos of one size in a batch at most
     device: str | torch.device = "cpu",  # where `net` is
-) -> Iterator[tuple]:  # (item, descriptor (D,) on the CPU or an `ImageError`), not in order
+) -> Iterator[list[tuple]]:  # batches of (item, descriptor (D,) on the CPU or an `ImageError`)
     "Describe photos in batches of equal size."
     device = torch.device(device)
 
@@ -145,16 +146,16 @@ def describe(
             return items, [error] * len(items)
 
     def collect(items, desc):
-        return zip(items, desc if isinstance(desc, list) else desc.float().cpu())
+        return list(zip(items, desc if isinstance(desc, list) else desc.float().cpu()))
 
     launched = None
     for batch in batches(photos, batch_size_for(device, batch_size)):
         newer = launch(*batch)
         if launched:
-            yield from collect(*launched)
+            yield collect(*launched)
         launched = newer
     if launched:
-        yield from collect(*launched)
+        yield collect(*launched)
 
 # %% ../nbs/api/35_extractor.ipynb #1ec1ec57
 def _is_batch(x) -> bool:  # (N, H, W, 3) array or (N, 3, H, W) tensor
@@ -273,6 +274,33 @@ class Described(NamedTuple):
     desc: Tensor | None  # (n, D) descriptors of the n that could be read; None if none could
     keys: list[str]  # of these n
     failed: list[Failure]  # the others
+
+# %% ../nbs/api/35_extractor.ipynb #f510fcf3
+class _Found:
+    "The descriptors of a shard so far: one row for each view of a photo."
+
+    seconds = 15.0  # between saves: about as much work is lost by a kill
+
+    def __init__(self, shard: Sequence[int], n: int, parts: Parts | None):
+        self.n, self.parts = n, parts
+        self.place_of = {int(i): place for place, i in enumerate(shard)}
+        saved = parts.load(n) if parts else {}
+        self.rows = {(int(shard[place]), view): row for (place, view), row in saved.items()}
+        self._n_saved, self._due = len(self.rows), None
+
+    def has(self, i: int, n_views: int) -> bool:
+        "Tell whether every view of photo `i` is there."
+        return all((i, view) in self.rows for view in range(n_views))
+
+    def save_if_due(self) -> None:
+        "Save new rows, now and then."
+        now = time.monotonic()
+        self._due = self._due or now + self.seconds
+        if self.parts is None or now < self._due or len(self.rows) == self._n_saved:
+            return
+        new = list(self.rows.items())[self._n_saved :]
+        self.parts.save(self.n, {(self.place_of[i], view): row for (i, view), row in new})
+        self._n_saved, self._due = len(self.rows), now + self.seconds
 
 # %% ../nbs/api/35_extractor.ipynb #4c1329c4
 class _Prepared:
@@ -550,12 +578,12 @@ class Extractor:
         progress: bool = True,  # show a bar
         total: int | None = None,  # photos of the whole job, for the bar
         threads: int | None = None,  # that read photos; None: the extractor's own
+        parts: Parts | None = None,  # where to keep what is described of an incomplete shard
     ) -> Iterator[Described]:
         "Describe some photos of a data set, shard by shard."
         if on_error not in ("raise", "skip"):
             raise ValueError(f"on_error is 'raise' or 'skip', not {on_error!r}")
-        indices = [int(i) for shard in shards for i in shard]
-        if not indices:
+        if not any(len(shard) for shard in shards):
             return
         if self.whitening and len(self.whitening.mean) != self._prepared.dim:
             raise ValueError(
@@ -564,16 +592,22 @@ class Extractor:
             )
         self._prepared.net  # noqa: B018 - the bar should not count this time
         threads = self.threads if threads is None else threads
-        total = max(total or 0, len(indices))
+        found = [_Found(shard, n, parts) for n, shard in enumerate(shards)]
+        n_views = len(self._views)
+        left = [[i for i in map(int, s) if not f.has(i, n_views)] for s, f in zip(shards, found)]
+        indices = list(itertools.chain(*left))
+        total = max(total or 0, sum(map(len, shards)))
         loaded = read_ahead(self._loader(dataset), indices, threads, max(32, 4 * threads))
         options = {"desc": "describing", "total": total, "initial": total - len(indices)}
         with progress_bar(show=progress, **options) as bar:
-            for n, shard in enumerate(shards):
+            for n, _ in enumerate(shards):
                 if n and self.device.type == "cpu":
                     trim_memory()
-                photos = itertools.islice(loaded, len(shard))
+                photos = itertools.islice(loaded, len(left[n]))
                 with torch.inference_mode():
-                    described = self._describe_shard(dataset.keys, photos, on_error, bar.update)
+                    described = self._describe_shard(
+                        dataset.keys, photos, found[n], on_error, bar.update
+                    )
                 yield described
 
     def _loader(self, dataset) -> Callable[[int], list[Tensor]]:
@@ -591,9 +625,11 @@ class Extractor:
 
         return load
 
-    def _describe_shard(self, keys, loaded, on_error: str, tick: Callable) -> Described:
+    def _describe_shard(
+        self, keys, loaded, found: "_Found", on_error: str, tick: Callable
+    ) -> Described:
         "Describe photos and put them in the order of the data set; pool their views."
-        found, failed = {}, {}
+        failed = {}
 
         def fail(i, error):
             message = str(error)
@@ -607,25 +643,29 @@ class Extractor:
                 if isinstance(views, ImageError):
                     fail(i, views)
                 else:
-                    yield from (((i, view), pixels) for view, pixels in enumerate(views))
+                    for view, pixels in enumerate(views):
+                        if (i, view) not in found.rows:
+                            yield (i, view), pixels
 
         described = describe(
             self._prepared.net, readable_views(), self.net.preprocess, self.batch_size, self.device
         )
-        for (i, view), desc in described:
-            if isinstance(desc, ImageError):
-                if i not in failed:
-                    fail(i, desc)
-                continue
-            found[i, view] = desc
-            if view == 0:
-                tick()
-        order = sorted({i for i, _ in found} - failed.keys())
+        for batch in described:
+            for (i, view), desc in batch:
+                if isinstance(desc, ImageError):
+                    if i not in failed:
+                        fail(i, desc)
+                    continue
+                found.rows[i, view] = desc
+                if view == 0:
+                    tick()
+            found.save_if_due()
+        order = sorted({i for i, _ in found.rows} - failed.keys())
         failures = [Failure(keys[i], failed[i]) for i in sorted(failed)]
         if not order:
             return Described(None, [], failures)
         views = range(len(self._views))
-        stacks = [torch.stack([found[i, view] for i in order]) for view in views]
+        stacks = [torch.stack([found.rows[i, view] for i in order]) for view in views]
         desc = pool_scales(stacks, self.scale_pooling, self.scale_p)
         if self.whitening:
             desc = self.whitening(desc)
@@ -687,17 +727,18 @@ class Extractor:
                 f"{store.folder}: this store is of more photos than the data set's {len(dataset)}; "
                 "choose another folder"
             )
+        contents = [_contents(dataset, shards[n]) for n in todo]
         with store.lock(rank) if todo else nullcontext():
-            store.sweep(todo)
             described = self.describe_shards(
                 dataset,
                 [shards[n] for n in todo],
                 on_error,
                 progress and rank == 0,
                 total=len(dataset) // size,
+                parts=Parts(store, todo, contents),
             )
-            for n, part in zip(todo, described):
-                store.write(n, _contents(dataset, shards[n]), *part)
+            for n, photos, part in zip(todo, contents, described):
+                store.write(n, photos, *part)
         barrier()
         for n in range(len(shards)):
             if n % size != rank and not is_complete(n, check=False):

@@ -6,34 +6,136 @@
 __all__ = ['atomic_path', 'load_plain']
 
 # %% ../nbs/api/02_files.ipynb #e0575145
+import errno
 import hashlib
 import json
 import os
 import pickle
+import platform
+import re
 import shutil
+import stat
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import ClassVar
+from typing import BinaryIO, ClassVar
 
 import numpy as np
 from filelock import FileLock, Timeout
 
+from .core import printable
+
 # %% ../nbs/api/02_files.ipynb #357e4e93
+def sync(
+    path: str | Path,  # a file or a folder
+) -> None:
+    "Wait until a file, or the names in a folder, have reached the disk."
+    is_folder = Path(path).is_dir()
+    if is_folder and os.name != "posix":
+        return  # Windows keeps the order of names by itself and opens no folders
+    handle = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    except OSError as e:
+        if not is_folder or e.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise  # some network file systems cannot sync a folder
+    finally:
+        os.close(handle)
+
+# %% ../nbs/api/02_files.ipynb #41019d06
+def make_folder(
+    path: str | Path,  # a folder, with its parents
+) -> None:
+    "Make a folder that outlasts a power cut; do nothing if it exists."
+    path = Path(path)
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    sync(path.parent)
+
+# %% ../nbs/api/02_files.ipynb #97c169b0
+_MACHINE = f"{zlib.crc32(platform.node().encode()):08x}"
+_swept = set()
+
+
+def _temporary(path: Path) -> Path:
+    "Return a new name beside a path, for this process alone."
+    _sweep(path.parent)
+    unique = f"{_MACHINE}-{os.getpid()}-{os.urandom(4).hex()}"
+    return path.with_name(f".deepir-{unique}{path.suffix}")
+
+
+def _sweep(folder: Path) -> None:
+    "Delete what dead processes of this machine left in a folder; look once per process."
+    key = os.getpid(), str(folder.resolve())
+    if key in _swept:
+        return
+    _swept.add(key)
+    for path in folder.glob(f".deepir-{_MACHINE}-*"):
+        found = re.match(r"\.deepir-\w+-(\d+)-[0-9a-f]{8}(\.|$)", path.name)
+        if found and not _is_alive(int(found[1])):
+            _remove(path)
+
+
+def _is_alive(pid: int) -> bool:
+    "Tell whether a process runs on this machine."
+    if os.name != "posix":
+        return True  # os.kill would end it there
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass  # it belongs to another user
+    return True
+
+
+def _remove(path: Path) -> None:
+    "Delete a file, a link or a folder, if it is there."
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+# %% ../nbs/api/02_files.ipynb #ffed299a
 @contextmanager
 def atomic_path(
     path: str | Path,  # the file to write; missing folders are made
 ) -> Iterator[Path]:
     "Lend a temporary path; rename it to `path` if the block ends well, remove it if not."
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}-{os.urandom(4).hex()}{path.suffix}")
+    make_folder(path.parent)
+    temporary = _temporary(path)
     try:
         yield temporary
+        sync(temporary)
         os.replace(temporary, path)
+        sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+# %% ../nbs/api/02_files.ipynb #907bb4b3
+@contextmanager
+def atomic_folder(
+    path: str | Path,  # the folder to make; it must not exist
+) -> Iterator[Path]:
+    "Lend a temporary folder; rename it to `path` if the block ends well, remove it if not."
+    path = Path(path)
+    make_folder(path.parent)
+    temporary = _temporary(path)
+    temporary.mkdir()
+    try:
+        yield temporary
+        for parent, _, names in os.walk(temporary):
+            for name in names:
+                sync(Path(parent) / name)
+            sync(parent)
+        os.rename(temporary, path)
+        sync(path.parent)
+    finally:
+        _remove(temporary)
 
 # %% ../nbs/api/02_files.ipynb #503c39e7
 @contextmanager
@@ -44,9 +146,15 @@ def writing(
     try:
         with atomic_path(path) as temporary:
             yield temporary
-    except OSError as e:
+    except (OSError, RuntimeError) as e:
+        reason = getattr(e, "strerror", None) or str(e)
+        if isinstance(e, RuntimeError):
+            # This is how torch.save reports a full disk.
+            if "PytorchStreamWriter" not in reason and "inline_container" not in reason:
+                raise
+            reason = "is the disk full?"
         raise OSError(
-            f"{path}: cannot be written ({e.strerror or e}); everything before it is kept: "
+            f"{path}: cannot be written ({reason}); everything before it is kept: "
             "make room or choose another folder, and start again"
         ) from e
 
@@ -63,6 +171,20 @@ def check_room(
         )
 
 # %% ../nbs/api/02_files.ipynb #b486bd34
+def refuse_link(
+    path: str | Path,  # a file that deepir will write or trust, or where one may appear
+) -> None:
+    "Raise OSError if there is a link, or anything else but a file with one name."
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return
+    if stat.S_ISLNK(found.st_mode) or (stat.S_ISREG(found.st_mode) and found.st_nlink > 1):
+        raise OSError(f"{path}: is a link, perhaps to a file of yours; delete the link")
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(f"{path}: is not a regular file; delete it")
+
+# %% ../nbs/api/02_files.ipynb #880abb56
 @contextmanager
 def lock(
     path: str | Path,  # of the lock file; missing folders are made
@@ -71,29 +193,56 @@ def lock(
 ) -> Iterator[None]:
     "Hold a lock between processes."
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_symlink():
-        raise OSError(f"{path}: is a link; a lock must be a file of its own, so delete the link")
+    make_folder(path.parent)
+    refuse_link(path)
     file_lock = FileLock(path, timeout=-1 if wait else 0)
     try:
         file_lock.acquire()
     except Timeout:
-        raise OSError(f"{path.parent}: {message}") from None
+        holder = path.read_text(errors="replace")[:100] if path.is_file() else ""
+        by = f" (held by {printable(holder)})" if holder else ""
+        raise OSError(f"{path.parent}: {message}{by}") from None
     try:
+        with suppress(OSError):  # Windows lets nobody write to a locked file
+            path.write_text(f"process {os.getpid()} on {platform.node()}")
         yield
     finally:
         file_lock.release()
 
 # %% ../nbs/api/02_files.ipynb #f675baa0
+def open_regular(
+    path: str | Path,  # a file
+) -> BinaryIO:
+    "Open a regular file to read bytes; raise OSError for a pipe, a device or a folder."
+
+    def open_checked(name: str, flags: int) -> int:
+        handle = os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+        if stat.S_ISREG(os.fstat(handle).st_mode):
+            return handle
+        os.close(handle)
+        raise OSError(f"{path}: not a regular file")
+
+    if os.path.isdir(path):
+        raise IsADirectoryError(f"{path}: a folder, expected a file")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise OSError(f"{path}: not a regular file")
+    return open(path, "rb", opener=open_checked)
+
+# %% ../nbs/api/02_files.ipynb #1450eec5
 def read_json(
     path: str | Path,  # a JSON file
     advice: str = "not a JSON file",  # what an error says about it
 ) -> object:
     "Read a JSON file; an error names it."
+    with open_regular(path) as file:
+        return _parse_json(path, file.read(), advice)
+
+
+def _parse_json(path, text: bytes, advice: str) -> object:
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as e:
-        raise ValueError(f"{path}: {advice} ({e})") from e
+        return json.loads(text.decode("utf-8"))
+    except (ValueError, RecursionError, MemoryError) as e:
+        raise ValueError(f"{path}: {advice} ({str(e)[:200]})") from e
 
 # %% ../nbs/api/02_files.ipynb #5da7cf34
 def write_json(
@@ -106,8 +255,37 @@ def write_json(
         temporary.write_text(json.dumps(data, indent=indent), encoding="utf-8")
 
 # %% ../nbs/api/02_files.ipynb #48c7b77a
+_CHECK = b', "check": '
+
+
+def write_checked(
+    path: str | Path,  # the file to write
+    data: dict,  # plain data, not empty
+) -> None:
+    "Write a dictionary as a JSON file whose last entry is the checksum of the others."
+    text = json.dumps(data).encode()
+    with writing(path) as temporary:
+        temporary.write_bytes(text[:-1] + _CHECK + b"%d}" % zlib.crc32(text))
+
+
+def read_checked(
+    path: str | Path,  # a file that `write_checked` wrote
+    advice: str,  # what an error says about a damaged file
+) -> dict:
+    "Read a dictionary; raise ValueError if its checksum is missing or wrong."
+    with open_regular(path) as file:
+        text, _, check = file.read().rpartition(_CHECK)
+    text += b"}"
+    if check.strip() != b"%d}" % zlib.crc32(text):
+        raise ValueError(f"{path}: {advice} (its checksum is wrong)")
+    data = _parse_json(path, text, advice)
+    if not isinstance(data, dict):
+        raise ValueError(f"{path}: {advice} (expected a dictionary)")
+    return data
+
+# %% ../nbs/api/02_files.ipynb #cee41631
 def _blocks(path: str | Path, size: int = 2**20) -> Iterator[bytes]:
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         while block := file.read(size):
             yield block
 

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .files import crc32_of, lock, read_json, write_json, writing
+from .files import crc32_of, lock, open_regular, read_checked, write_checked, writing
 from .search import Matches, search
 
 # %% ../nbs/api/32_store.ipynb #a5eaa5b3
@@ -28,7 +28,8 @@ class _NpyFile:
 
     def __init__(self, path: str | Path):
         try:
-            mapped = np.lib.format.open_memmap(path, mode="r")
+            with open_regular(path):  # a pipe would wait for ever
+                mapped = np.lib.format.open_memmap(path, mode="r")
         except ValueError as e:
             raise ValueError(f"{path}: not an .npy file of numbers, or cut short ({e})") from e
         if mapped.ndim != 2 or not mapped.flags.c_contiguous:
@@ -167,7 +168,7 @@ def _write_pair(
 ) -> None:
     "Write a matrix, then its JSON with a checksum."
     Rows(desc).save(path, dtype)
-    write_json(path.with_suffix(".json"), {**info, "crc32": crc32_of(path)})
+    write_checked(path.with_suffix(".json"), {**info, "crc32": crc32_of(path)})
 
 # %% ../nbs/api/32_store.ipynb #85f5f226
 def _read_info(
@@ -178,15 +179,28 @@ def _read_info(
     json_path = path.with_suffix(".json")
     if not json_path.exists():
         return None
-    info = read_json(json_path, "damaged; delete it, and describe the photos again")
-    if not isinstance(info, dict) or not {"keys", "failed", "crc32"} <= info.keys():
-        raise ValueError(f"{json_path}: damaged; delete it, and describe the photos again")
-    if not path.exists() or (check and crc32_of(path) != info["crc32"]):
+    advice = "damaged; delete it, and describe the photos again"
+    info = read_checked(json_path, advice)
+    keys, failed = info.get("keys"), info.get("failed")
+    if not _are_texts(keys) or not (
+        isinstance(failed, list) and all(_are_texts(f) and len(f) == 2 for f in failed)
+    ):
+        raise ValueError(f"{json_path}: {advice}")
+    try:
+        n_rows = len(_NpyFile(path))
+    except (OSError, ValueError):
+        n_rows = None
+    # Counting rows first: nobody should wait for the checksum of a file of the wrong size.
+    if n_rows != len(keys) or (check and crc32_of(path) != info.get("crc32")):
         raise ValueError(
             f"{path}: damaged; delete it and its .json, and describe the photos again: only these "
             "photos are described again"
         )
     return info
+
+
+def _are_texts(x) -> bool:
+    return isinstance(x, list) and all(isinstance(text, str) for text in x)
 
 # %% ../nbs/api/32_store.ipynb #459def49
 class Store:
@@ -214,9 +228,9 @@ class Store:
         if not path.exists():
             if fingerprint is None:
                 raise FileNotFoundError(f"{folder}: no store of descriptors here")
-            write_json(path, mine, indent=1)
-        self.header = read_json(path, "damaged; delete it, and describe the photos again")
-        if not isinstance(self.header, dict) or self.header.get("format") != mine["format"]:
+            write_checked(path, mine)
+        self.header = read_checked(path, "damaged; delete it, and describe the photos again")
+        if self.header.get("format") != mine["format"] or not mine.keys() <= self.header.keys():
             raise ValueError(
                 f"{path}: not the header of a store of this version of deepir; choose another "
                 "folder"
@@ -274,6 +288,8 @@ class Store:
         desc = torch.empty(0, 0) if desc is None else desc
         info = {"photos": photos, "keys": keys, "failed": failed}
         _write_pair(self.path(shard), desc, info, self.header["dtype"])
+        for path in self.folder.glob(f"{shard:05}.part*"):
+            path.unlink(missing_ok=True)
 
     def info(
         self,
@@ -311,27 +327,62 @@ class Store:
             f"{self.path(shard, '')}: this store is of other photos: {why}; choose another folder"
         )
 
-    def sweep(self, shards: Sequence[int]) -> None:
-        "Delete what killed processes left of these shards."
-        for shard in shards:
-            for path in self.folder.glob(f".{shard:05}.*"):
-                path.unlink(missing_ok=True)
-
     def read(self, check: bool = True) -> "Features":
         "Return everything in the store; descriptors stay on disk."
         infos = [self.info(shard, check) for shard in range(len(self))]
         if not infos:
             raise ValueError(f"{self.folder}: nothing in this store yet")
         parts = [_NpyFile(self.path(shard)) for shard in range(len(infos))]
-        for part, info in zip(parts, infos):
-            if len(part) != len(info["keys"]):
-                raise ValueError(
-                    f"{part.path}: damaged, or being written: it has {len(part)} rows for "
-                    f"{len(info['keys'])} photos"
-                )
         keys = [key for info in infos for key in info["keys"]]
         failed = [Failure(*failure) for info in infos for failure in info["failed"]]
         return Features(Rows(parts), keys, failed, self.fingerprint)
+
+# %% ../nbs/api/32_store.ipynb #2820a5a8
+class Parts:
+    "What is described of shards that are not complete yet."
+
+    def __init__(
+        self,
+        store: Store,
+        shards: Sequence[int],  # their numbers
+        photos: Sequence[list],  # for each shard, what it will be made of, as in `Store.write`
+    ):
+        self.store, self.shards, self.photos = store, shards, photos
+
+    def _path(self, i: int, part: int) -> Path:
+        return self.store.path(self.shards[i], f".part{part}.npy")
+
+    def load(
+        self,
+        i: int,  # the shard's place in `shards`
+    ) -> dict[tuple[int, int], Tensor]:  # (place of the photo in the shard, view) -> row
+        "Read the rows that were saved, except those of other photos and damaged ones."
+        places = {json.dumps(photo): place for place, photo in enumerate(self.photos[i])}
+        found, part = {}, 0
+        while self._path(i, part).exists():
+            try:
+                info = _read_info(self._path(i, part))
+                rows = [] if info is None else _NpyFile(self._path(i, part))[:]
+                for row, photo, view in zip(rows, info["keys"], info["views"]):
+                    if photo in places:
+                        found[places[photo], int(view)] = row
+            except (ValueError, KeyError, TypeError):
+                pass  # cut short by a kill: its few photos are described again
+            part += 1
+        return found
+
+    def save(
+        self,
+        i: int,  # the shard's place in `shards`
+        found: dict[tuple[int, int], Tensor],  # (place of the photo in the shard, view) -> row
+    ) -> None:
+        "Save rows beside those that were saved before."
+        part = 0
+        while self._path(i, part).exists():
+            part += 1
+        keys = [json.dumps(self.photos[i][place]) for place, _ in found]
+        info = {"keys": keys, "views": [view for _, view in found], "failed": []}
+        _write_pair(self._path(i, part), torch.stack([*found.values()]), info)
 
 # %% ../nbs/api/32_store.ipynb #e468eab1
 @dataclass

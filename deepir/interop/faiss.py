@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..core import as_descriptors, require, tiles, unknown_name
-from ..files import crc32_of, read_json, write_json, writing
+from ..files import crc32_of, read_checked, write_checked, writing
 from ..search import Matches, as_matrix, check_fingerprints, warn_unless_unit
 
 # %% ../../nbs/api/interop/30_faiss.ipynb #e1dd1653
@@ -122,7 +122,7 @@ class FaissIndex:
         with writing(path) as temporary:
             _faiss().write_index(self.index, str(temporary))
         info = {"format": "deepir faiss 1", "fingerprint": self.fingerprint}
-        write_json(_json_beside(path), {**info, "crc32": crc32_of(path)})
+        write_checked(_json_beside(path), {**info, "crc32": crc32_of(path)})
 
     @classmethod
     def load(
@@ -136,8 +136,8 @@ class FaissIndex:
         again = f"make it again with `FaissIndex(db).save({str(path)!r})`"
         info = {}
         if _json_beside(path).exists():
-            info = read_json(_json_beside(path), f"damaged; {again}")
-            if not isinstance(info, dict) or info.get("crc32") != crc32_of(path):
+            info = read_checked(_json_beside(path), f"damaged; {again}")
+            if info.get("crc32") != crc32_of(path):
                 raise ValueError(f"{path}: damaged; {again}")
         faiss = _faiss()
         try:
