@@ -9,17 +9,15 @@ __all__ = ['save_model', 'read_checkpoint', 'load_model']
 import contextlib
 import inspect
 import os
-import pickle
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from .core import unknown_name
-from .files import PlainUnpickler, writing
+from .files import writing
 from deepir.nets import (
     RetrievalNet,
     architectures,
@@ -28,6 +26,7 @@ from deepir.nets import (
     recipe,
     torchvision_archs,
 )
+from .pickles import Inert, load_torch
 from .whiten import Whitening
 
 # %% ../nbs/api/22_checkpoints.ipynb #1d2c17f4
@@ -62,6 +61,10 @@ def save_model(
         state_dict=_plain(dict(net.state_dict()), "state_dict"),
         whitenings=_plain({k: w.state() for k, w in net.whitenings.items()}, "whitenings"),
     )
+    try:
+        _checked(data)
+    except ValueError as reason:
+        raise ValueError(f"{path}: not written: {reason}") from reason
     # Given a path, torch.save reports a full disk as a RuntimeError about its own C++ code.
     with writing(path) as temporary, open(temporary, "wb") as file:
         torch.save(data, file)
@@ -88,54 +91,6 @@ def _plain(value, name):
             f"(text, numbers, lists, dictionaries, tensors)"
         )
     return value
-
-# %% ../nbs/api/22_checkpoints.ipynb #86f5013e
-class Inert:
-    "Keep the contents of an object whose class is lost."
-
-    def __init__(self, *args, **kwargs):
-        pass
-
-    def __setstate__(self, state):
-        self.__dict__.update(state if isinstance(state, dict) else {"state": state})
-
-
-class CheckpointUnpickler(PlainUnpickler):
-    "Unpickle tensors and plain data; make objects of lost modules `Inert`; refuse everything else."
-
-    allowed = (
-        PlainUnpickler.allowed
-        | {
-            ("torch._utils", f)
-            for f in ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter")
-        }
-        | {
-            ("torch", f"{kind}Storage")
-            for kind in (
-                *("Float", "Double", "Half", "BFloat16"),
-                *("Long", "Int", "Short", "Char", "Byte", "Bool"),
-            )
-        }
-        | {("torch", "Size")}
-    )
-    lost = ("sklearn.", "utils.", "dirtorch.")
-
-    def find_class(self, module, name):
-        if module.startswith(self.lost):
-            return type(name, (Inert,), {})
-        return super().find_class(module, name)
-
-
-def read_dirtorch(
-    path: str | Path,  # a checkpoint of the original
-) -> dict:  # what the file holds
-    "Read a pickle of torch's old format; execute nothing."
-    reader = SimpleNamespace(
-        __name__="reader",
-        Unpickler=CheckpointUnpickler,
-        load=lambda file, **options: CheckpointUnpickler(file, **options).load(),
-    )
-    return torch.load(path, map_location="cpu", pickle_module=reader, weights_only=False)
 
 # %% ../nbs/api/22_checkpoints.ipynb #9c050cca
 # The options of `create_model` as `meta` has them.
@@ -165,9 +120,12 @@ def from_dirtorch(
 
 
 def convert_dirtorch(
-    old: dict,  # a checkpoint of the original, as `read_dirtorch` returns it
+    old: dict,  # a checkpoint of the original, as `load_torch` returns it
 ) -> dict:  # the form "deepir 2"; `dropped` names what has no place in it
     "Translate options, weights and whitenings of the original."
+    for part in ("model_options", "state_dict"):
+        if not isinstance(old[part], dict) or not all(isinstance(name, str) for name in old[part]):
+            raise ValueError(f"its {part} is not a dictionary of names")
     theirs, state = {}, {}
     dropped = {}
     for name, value in old["model_options"].items():
@@ -192,8 +150,13 @@ def convert_dirtorch(
         settings={},
         state_dict=state,
         whitenings={k: _state_of_pca(k, pca) for k, pca in (old.get("pca") or {}).items()},
-        dropped={name: type(value).__name__ for name, value in dropped.items()},
+        dropped={name: _kind_of(value) for name, value in dropped.items()},
     )
+
+
+def _kind_of(value) -> str:
+    "Return the name of the class of a value, also of one whose class is lost."
+    return value.kind.split(".")[-1] if isinstance(value, Inert) else type(value).__name__
 
 
 def _options_of_original(theirs, state):
@@ -216,9 +179,9 @@ def _options_of_original(theirs, state):
 
 def _state_of_pca(name, pca):
     "Return a pickled PCA of scikit-learn as the state of a `Whitening`."
-    values = vars(pca)
+    values = pca.state if isinstance(pca, Inert) and isinstance(pca.state, dict) else {}
     parts = ("mean_", "components_", "explained_variance_")
-    if missing := [part for part in parts if part not in values]:
+    if missing := [part for part in parts if not isinstance(values.get(part), np.ndarray)]:
         raise ValueError(f"its whitening {name!r} lacks {', '.join(missing)}")
     mean, components, variances = (torch.as_tensor(values[part]) for part in parts)
     return Whitening(mean, components, variances, power=_original_power).state()
@@ -242,63 +205,151 @@ def _convert_deepir_1(old):
     }
 
 # %% ../nbs/api/22_checkpoints.ipynb #0ff208a6
+def _check_plain(value, name: str) -> None:
+    "Raise ValueError for anything but text, numbers, lists and dictionaries."
+    if isinstance(value, dict):
+        for key, part in value.items():
+            if type(key) not in (str, int):
+                raise ValueError(f"{name} has a key that is a {type(key).__name__}")
+            _check_plain(part, f"{name}[{key!r:.40}]")
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            _check_plain(part, name)
+    elif type(value) not in (str, int, float, bool, type(None)):
+        raise ValueError(f"{name} holds a {_kind_of(value)}")
+
+
+def _is_number(value, low: float, high: float) -> bool:
+    "Tell whether a value is a number from `low` to `high`."
+    return isinstance(value, (int, float)) and low <= value <= high
+
+
+def _is_list(value, fits, longest: int) -> bool:
+    "Tell whether a value is a list of 1 to `longest` items that fit."
+    return isinstance(value, (list, tuple)) and 1 <= len(value) <= longest and all(map(fits, value))
+
+
+def _is_word(value) -> bool:
+    return isinstance(value, str) and len(value) <= 200
+
+
+def _is_transform(value) -> bool:
+    return isinstance(value, str) and len(value) <= 2000
+
+
+def _is_size(value) -> bool:
+    return value is None or (type(value) is int and 1 <= value <= 2**20)
+
+
+def _is_scale(value) -> bool:
+    return _is_number(value, 1e-3, 4)
+
+
+# For each entry, whether a value fits, and what is expected.
+_meta_rules = {
+    "arch": (_is_word, "the name of a network"),
+    "pooling": (_is_word, "the name of a pooling"),
+    "out_dim": (_is_size, "1 to 1048576, or None"),
+    "p": (lambda x: _is_number(x, 1e-3, 1e4), "a power above 0"),
+    "norm_pooled": (lambda x: x in (False, True), "True or False"),
+    "center_bias": (lambda x: _is_number(x, 0, 1e4), "0 or more"),
+    "dropout": (lambda x: _is_number(x, 0, 1), "0 to 1"),
+}
+_preprocess_rules = {
+    "mean": (lambda x: _is_list(x, lambda v: _is_number(v, -1e3, 1e3), 3), "three numbers"),
+    "std": (lambda x: _is_list(x, lambda v: _is_number(v, 1e-6, 1e3), 3), "three numbers above 0"),
+}
+_settings_rules = {
+    "max_size": (_is_size, "pixels, or None"),
+    "trfs": (lambda x: _is_transform(x) or _is_list(x, _is_transform, 32), "transforms"),
+    "scales": (lambda x: _is_list(x, _is_scale, 32), "numbers in (0, 4]"),
+    "scale_pooling": (_is_word, "the name of a pooling"),
+    "scale_p": (lambda x: _is_number(x, 1e-3, 1e4), "a power above 0"),
+    "precision": (_is_word, "the name of a precision"),
+}
+
+
+def _check_rules(values: dict, rules: dict, part: str) -> None:
+    for name, (fits, expected) in rules.items():
+        if name in values and not fits(values[name]):
+            raise ValueError(f"{part}[{name!r}]={values[name]!r:.60}: expected {expected}")
+
+
+def _checked(data: dict) -> dict:
+    "Return a checkpoint of the form above, its whitenings as `Whitening`, after checking it."
+    for key in ("meta", "preprocess", "settings", "state_dict", "whitenings"):
+        if not isinstance(data[key], dict):
+            raise ValueError(f"its {key} is a {_kind_of(data[key])}")
+        if not all(isinstance(name, str) for name in data[key]):
+            raise ValueError(f"its {key} has a name that is no text")
+    for part, rules in (
+        ("meta", _meta_rules),
+        ("preprocess", _preprocess_rules),
+        ("settings", _settings_rules),
+    ):
+        _check_plain(data[part], part)
+        _check_rules(data[part], rules, part)
+    for name in ("mean", "std"):
+        if len(data["preprocess"].get(name, "rgb")) != 3:
+            raise ValueError(f"preprocess[{name!r}]: expected three numbers")
+    for name, value in data["state_dict"].items():
+        if not isinstance(value, Tensor):
+            raise ValueError(f"its weight {name!r:.60} is a {_kind_of(value)}")
+    whitenings = {}
+    for name, saved in data["whitenings"].items():
+        if not isinstance(saved, dict):
+            raise ValueError(f"its whitening {name!r:.60} is a {_kind_of(saved)}")
+        try:
+            whitenings[name] = Whitening(**saved)
+        except (TypeError, ValueError) as reason:
+            raise ValueError(f"its whitening {name!r:.60}: {str(reason)[:200]}") from reason
+    whiten = data["settings"].get("whiten") or ""
+    if not _is_word(whiten) or (whiten not in whitenings and Path(whiten).suffix):
+        raise ValueError(f"settings['whiten']={whiten!r:.60}: expected a whitening of this file")
+    return {**data, "whitenings": whitenings}
+
+# %% ../nbs/api/22_checkpoints.ipynb #eb28b4a0
 def read_checkpoint(
     path: str | Path,  # a file of deepir or of the original
 ) -> dict:  # format, meta, preprocess, settings, state_dict, whitenings
     """Read a checkpoint as plain data and tensors.
 
     For a file of the original there is also `dropped`, the kinds of what has no place in the form.
-    Raise FileNotFoundError if there is no such file, and ValueError if it holds anything else.
+    Raise FileNotFoundError if there is no such file, and ValueError if it holds anything else, or
+    values that make no sense.
     """
+    data = _read(path)
+    return {**data, "whitenings": {name: w.state() for name, w in data["whitenings"].items()}}
+
+
+def _read(path: str | Path) -> dict:
+    "Read a checkpoint, its whitenings as `Whitening`."
     path = Path(path)
-    if not path.is_file():
+    if not path.exists() or path.is_dir():
         kind = "a folder, not a checkpoint" if path.is_dir() else "no such checkpoint"
         raise FileNotFoundError(
             f"{path}: {kind}; embedded models: {', '.join(embedded)}; "
             f"or a network by name, such as resnet50 or timm:resnet50"
         )
-    data = _read_plain(path)
+    data = load_torch(path)
     if not isinstance(data, dict):
-        raise ValueError(f"{path}: not a checkpoint: it holds a {type(data).__name__}")
+        raise ValueError(f"{path}: not a checkpoint: it holds a {_kind_of(data)}")
+    form = data.get("format") if isinstance(data.get("format"), str) else ""
     try:
         if "model_options" in data and "state_dict" in data:
-            return convert_dirtorch(data)
-        if data.get("format") == "deepir 1":
-            return _convert_deepir_1(data)
-        if data.get("format") == "deepir 2":
-            for key in ("meta", "preprocess", "settings", "state_dict", "whitenings"):
-                if not isinstance(data[key], dict):
-                    raise ValueError(f"its {key} is a {type(data[key]).__name__}")
-            return data
-    except (ValueError, TypeError, KeyError, AttributeError) as reason:
-        raise ValueError(f"{path}: a damaged checkpoint: {reason!r}") from reason
-    if str(data.get("format")).startswith("deepir "):
-        raise ValueError(f"{path}: of the newer format {data['format']!r}; update deepir")
-    first = ", ".join(map(str, list(data)[:5])) or "nothing"
+            return _checked(convert_dirtorch(data))
+        if form == "deepir 1":
+            return _checked(_convert_deepir_1(data))
+        if form == "deepir 2":
+            return _checked(data)
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as reason:
+        raise ValueError(f"{path}: a damaged checkpoint: {reason!r:.300}") from reason
+    if form.startswith("deepir "):
+        raise ValueError(f"{path}: of the newer format {form!r:.60}; update deepir")
+    first = ", ".join(str(name)[:40] for name in list(data)[:5]) or "nothing"
     raise ValueError(
         f"{path}: neither a checkpoint of deepir nor of the original; its first keys: {first}"
     )
-
-
-def _read_plain(path):
-    "Read a file that torch.save wrote, in its new or old format; execute nothing."
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        pass  # it names classes, as the original's checkpoints do
-    except (RuntimeError, EOFError, ValueError) as reason:
-        raise ValueError(f"{path}: not a checkpoint: {reason}") from reason
-    try:
-        return read_dirtorch(path)
-    except (
-        pickle.UnpicklingError,
-        EOFError,
-        RuntimeError,
-        ValueError,
-        TypeError,
-        AttributeError,
-    ) as reason:
-        raise ValueError(f"{path}: not a checkpoint that can be read safely: {reason}") from reason
 
 # %% ../nbs/api/22_checkpoints.ipynb #9fb76c94
 embedded = {"toy": "toy.pt"}  # models in the package: name -> file in deepir/assets
@@ -315,7 +366,7 @@ def load_model(
     """
     if isinstance(model, str) and net is None and model not in embedded and is_arch(model):
         return _off_the_shelf(model)
-    data = read_checkpoint(_path_of(model))
+    data = _read(_path_of(model))
     meta, state = data["meta"], data["state_dict"]
     if net is None:
         if "arch" not in meta:
@@ -326,16 +377,15 @@ def load_model(
             raise ValueError(f"{model}: {reason}") from reason
     elif net.meta.get("arch") is None:  # its own trunk, even if the file was of another network
         meta = {k: v for k, v in meta.items() if k != "arch"}
-    # Older files lack these counters of batch norms, which evaluation doesn't use.
-    counters = {k: v for k, v in net.state_dict().items() if k.endswith("num_batches_tracked")}
     try:
-        net.load_state_dict({**counters, **state})
+        _fill(net, state)
     except RuntimeError as reason:
-        raise ValueError(f"{model}: the weights do not fit the network: {reason}") from reason
+        message = f"the weights do not fit the network: {str(reason)[:1000]}"
+        raise ValueError(f"{model}: {message}") from reason
     net.meta = dict(meta)
     net.preprocess = {**net.preprocess, **data["preprocess"]}
     net.settings = dict(data["settings"])
-    net.whitenings = {name: Whitening(**saved) for name, saved in data["whitenings"].items()}
+    net.whitenings = data["whitenings"]
     return net.eval()
 
 
@@ -359,17 +409,62 @@ def _build(meta, state):
     "Build the network that `meta` describes, with the projection that the weights have."
     options = {k: meta[k] for k in model_options if k in meta}
     name, out_dim = options.pop("arch"), options.pop("out_dim", None)
-    net = create_model(name, **options)
     weight = state.get("projection.weight")
+    if weight is not None and weight.ndim != 2:
+        raise ValueError(f"its projection has the shape {tuple(weight.shape)}")
     found = None if weight is None else len(weight)
     if found != out_dim:
         raise ValueError(
             f"its projection has out_dim={out_dim} by its options, {found} by its weights"
         )
+    net = _blank(name, options)
     if weight is not None:
         has_bias = "projection.bias" in state
-        net.projection = nn.utils.skip_init(nn.Linear, weight.shape[1], found, bias=has_bias)
+        device = next(net.parameters()).device
+        net.projection = nn.utils.skip_init(
+            nn.Linear, weight.shape[1], found, bias=has_bias, device=device
+        )
     return net
+
+
+def _blank(name, options):
+    "Build a network whose weights will be replaced, if possible without memory for them."
+    if not name.startswith("timm:"):  # timm tries its networks on photos, which takes real weights
+        try:
+            with torch.device("meta"):
+                net = create_model(name, **options)
+            tensors = [*net.named_parameters(), *net.named_buffers()]
+            if {key for key, _ in tensors} <= set(net.state_dict()):
+                return net
+        except (NotImplementedError, RuntimeError):
+            pass  # a RegNet computes its layers with tensors
+    return create_model(name, **options)
+
+
+def _fill(net, state):
+    "Give a network its weights; RuntimeError says which do not fit."
+    blank = net.state_dict()
+    # Older files lack these counters of batch norms, which evaluation doesn't use.
+    counters = {
+        key: torch.zeros_like(counter, device="cpu") if counter.is_meta else counter
+        for key, counter in blank.items()
+        if key.endswith("num_batches_tracked")
+    }
+    state = {**counters, **state}
+    if not any(tensor.is_meta for tensor in blank.values()):
+        net.load_state_dict(state)
+        return
+    # The tensors of the file become those of the network, each with memory of its own.
+    own, seen = {}, set()
+    for key, tensor in state.items():
+        if key in blank and tensor.shape == blank[key].shape:
+            tensor = tensor.to(blank[key].dtype).contiguous()
+            storage = tensor.untyped_storage()
+            if storage.data_ptr() in seen or storage.nbytes() != tensor.nbytes:
+                tensor = tensor.clone()
+            seen.add(tensor.untyped_storage().data_ptr())
+        own[key] = tensor
+    net.load_state_dict(own, assign=True)
 
 
 def _off_the_shelf(name):

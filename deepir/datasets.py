@@ -20,8 +20,9 @@ import numpy as np
 from PIL import Image
 
 from .core import data_root, parse_calls, plugin, unknown_name
-from .files import load_plain, read_json
+from .files import read_json
 from .images import ImageError, open_image
+from .pickles import load_plain
 
 # %% ../nbs/api/25_datasets.ipynb #30af97d0
 class Truth(NamedTuple):

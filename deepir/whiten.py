@@ -9,8 +9,8 @@ __all__ = ['Whitening']
 import hashlib
 import warnings
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from torch.nn.utils import skip_init
 
 from .core import as_descriptors, l2_normalize, unknown_name
 from .files import writing
+from .pickles import load_npz
 
 # %% ../nbs/api/20_whiten.ipynb #a2958645
 @dataclass(eq=False)
@@ -34,26 +35,34 @@ class Whitening:
 
     def __post_init__(self):
         for name in ("mean", "components", "variances"):
-            setattr(self, name, torch.as_tensor(getattr(self, name)).detach().double())
-        (v, d), mean, variances = self.components.shape, self.mean.shape, self.variances.shape
-        if mean != (d,) or variances != (v,):
+            value = torch.as_tensor(getattr(self, name)).detach()
+            if value.is_complex():
+                raise ValueError(f"Whitening: {name} holds complex numbers")
+            setattr(self, name, value.double())
+        names = ("mean", "components", "variances")
+        mean, components, variances = (tuple(getattr(self, name).shape) for name in names)
+        if len(components) != 2 or (components[1:], components[:1]) != (mean, variances):
             raise ValueError(
-                f"Whitening: mean {tuple(mean)}, components {(v, d)} and variances "
-                f"{tuple(variances)} do not fit together"
+                f"Whitening: mean {mean}, components {components} and variances {variances} do "
+                f"not fit together"
             )
+        if 0 in components:
+            raise ValueError("Whitening: it has no axes or no dimensions")
         for name in ("mean", "components", "variances"):
             if not torch.isfinite(getattr(self, name)).all():
                 raise ValueError(f"Whitening: {name} holds NaN or infinity")
         if (self.variances < 0).any():
             raise ValueError(f"Whitening: a variance is negative: {float(self.variances.min()):g}")
-        if not 0 <= self.power < float("inf"):
-            raise ValueError(f"Whitening: power={self.power}: expected 0 or more")
-        if not 0 < self.multiplier < float("inf"):
+        if not isinstance(self.power, Real) or not 0 <= self.power < float("inf"):
+            raise ValueError(f"Whitening: power={self.power!r:.60}: expected 0 or more")
+        if not isinstance(self.multiplier, Real) or not 0 < self.multiplier < float("inf"):
             raise ValueError(
-                f"Whitening: multiplier={self.multiplier}: it divides, so it must be > 0"
+                f"Whitening: multiplier={self.multiplier!r:.60}: it divides, so it must be > 0"
             )
-        if self.dim is not None and not 1 <= self.dim <= v:
-            raise ValueError(f"Whitening: dim={self.dim}: this whitening has {v} axes")
+        axes = len(self.variances)
+        is_dim = isinstance(self.dim, Integral) and 1 <= self.dim <= axes
+        if self.dim is not None and not is_dim:
+            raise ValueError(f"Whitening: dim={self.dim!r:.60}: this whitening has {axes} axes")
 
     def __repr__(self) -> str:
         dims = f"{self.mean.numel()} → {self.out_dim} dimensions"
@@ -84,6 +93,11 @@ class Whitening:
         scale = self.multiplier * variances[:, None] ** self.power
         weight = self.components[: self.out_dim] / scale
         bias = -weight @ self.mean
+        if not torch.isfinite(bias).all():  # nor is it if a weight is not
+            raise ValueError(
+                f"Whitening: power={self.power:g} is too large for variances down to "
+                f"{float(variances.min()):g}"
+            )
         out_dim, in_dim = weight.shape
         linear = skip_init(nn.Linear, in_dim, out_dim, dtype=dtype, device=weight.device)
         with torch.no_grad():
@@ -220,13 +234,13 @@ class Whitening:
         path: str | Path,  # an .npz file that `save` wrote
     ) -> "Whitening":
         "Read a whitening."
+        settings = {"power": float, "dim": int, "multiplier": float}
         try:
-            with np.load(path, allow_pickle=False) as file:
-                state = dict(file)
-            settings = {"power": float, "dim": int, "multiplier": float}
+            state = load_npz(path)
             return cls(**{k: settings[k](v) if k in settings else v for k, v in state.items()})
-        except (ValueError, TypeError, EOFError, AttributeError, BadZipFile) as e:
-            raise ValueError(f"{path}: not a saved whitening: {e}") from e
+        except (ValueError, TypeError) as e:
+            reason = str(e).removeprefix(f"{path}: ")[:300]
+            raise ValueError(f"{path}: not a saved whitening: {reason}") from e
 
 # %% ../nbs/api/20_whiten.ipynb #cf297c2f
 def find_whitening(

@@ -7,6 +7,7 @@ __all__ = ['deepir_convert']
 
 # %% ../../nbs/api/cli/40_convert.ipynb #e30aca1f
 import argparse
+import reprlib
 from pathlib import Path
 
 import torch
@@ -49,8 +50,20 @@ def convert_parser() -> argparse.ArgumentParser:
     return p
 
 # %% ../../nbs/api/cli/40_convert.ipynb #dab929ed
+_short = reprlib.Repr()
+_short.maxlevel = 2
+_short.maxstring = _short.maxother = 120
+
+
+def _joined(parts: list[str], empty: str) -> str:
+    "Join texts; leave out what would fill more than a screen."
+    more = [f"and {len(parts) - 30} more"] if len(parts) > 30 else []
+    return ", ".join([part[:200] for part in parts[:30]] + more) or empty
+
+
 def _as_text(values: dict) -> str:
-    return ", ".join(f"{name}={value}" for name, value in values.items()) or "none"
+    shown = {k: v if isinstance(v, str) else _short.repr(v) for k, v in values.items()}
+    return _joined([f"{name}={value}" for name, value in shown.items()], "none")
 
 
 def _contents_of(
@@ -70,9 +83,9 @@ def _contents_of(
         "weights": f"{len(weights)} tensors, {sum(w.numel() for w in weights) / 1e6:.2f} M numbers",
         "preprocess": _as_text(data["preprocess"]),
         "settings": _as_text(data["settings"]),
-        "whitenings": ", ".join(whitenings) or "none",
+        "whitenings": _joined(whitenings, "none"),
         "remembered": _as_text({k: v for k, v in meta.items() if k not in model_options}),
-        "dropped": ", ".join(dropped) or "nothing",
+        "dropped": _joined(dropped, "nothing"),
     }
     return "\n".join(f"{name:14}{text}" for name, text in lines.items())
 
