@@ -1,8 +1,8 @@
-"""Damaged and hostile files of every kind that deepir reads, by the thousand (baseline: none is a fault).
+"""Damaged and hostile files of every kind that deepir reads, by the thousand (baseline: no fault).
 
     python benchmarks/fuzz.py [--inputs 100000] [--seed 0] [--only photos,truths] [--workers 2]
-    python benchmarks/fuzz.py --seed 0 --only photos --number 1234     # one input, with its traceback
-    python benchmarks/fuzz.py --replay nbs/fixtures/hostile.jsonl      # inputs that were kept
+    python benchmarks/fuzz.py --seed 0 --only photos --number 1234   # one input, its traceback
+    python benchmarks/fuzz.py --inputs 0 --replay nbs/fixtures/hostile.jsonl   # those kept
 
 Sound files of each kind are made, then damaged: blindly, or knowing their format and with right
 checksums. An input depends on the seed, the format and its number only. Processes with limits on
@@ -13,17 +13,13 @@ is refused. Everything else is a fault. Faults are printed by the place in the c
 from, and kept with `--keep FILE`. The exit status is 1 if there are any.
 """
 
-import os
-
-for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[name] = "1"  # before numpy and torch, since processes are forked
-
 import argparse
 import base64
 import contextlib
 import faulthandler
 import json
 import multiprocessing
+import os
 import random
 import re
 import resource
@@ -46,8 +42,17 @@ from unittest import mock
 
 import torch
 from fuzz_formats import FORMATS, SHARED, TIME, Altered, Sample, digest
-from fuzz_mutations import NAMES, kind_of, mutate, mutate_bytes, mutate_json, mutate_tree
-from fuzz_mutations import sign, splice, zeros
+from fuzz_mutations import (
+    NAMES,
+    kind_of,
+    mutate,
+    mutate_bytes,
+    mutate_json,
+    mutate_tree,
+    sign,
+    splice,
+    zeros,
+)
 
 from deepir.images import ImageError
 
@@ -133,11 +138,16 @@ def make_case(
     files = dict(sample.files)
     case = Case(kind, key, files, target)
     chance = rng.random()
-    if chance < 0.004:
+    if chance < 0.007:
         files[target] = rng.choice(INSTEAD)
         case.how = files[target]
         return case
-    if chance < 0.03 and sample.is_single:
+    if chance < 0.02 and sample.extras:
+        extra = rng.choice(sample.extras)
+        files[extra] = rng.choice((*INSTEAD, b"", b"{}", rng.randbytes(20)))
+        case.damaged, case.how = extra, "beside the files"
+        return case
+    if chance < 0.05 and sample.is_single:
         suffix = target[target.index(".") :]
         name = rng.choice([n for n in NAMES if _is_usable(n)]) + suffix
         files = {name: files[target]}
@@ -278,7 +288,7 @@ class Watch:
         if not self.is_on:
             return
         if event == "open":
-            path, mode, flags = args
+            path, _, flags = args
             is_writing = bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC))
             self._check(event, path, is_writing)
         elif event in self.programs or event in self.connections:
@@ -337,10 +347,11 @@ class Judge:
         sample = self.samples[case.format][case.sample]
         self.sandbox.lay(case, sample.writes)
         path = self.sandbox.input
-        if len(case.files) == 1 and sample.is_single:
-            path = path / next(iter(case.files))
+        if sample.is_single:
+            path = path / next(iter(case.files))  # extras come after it
         self.watch.writes = sample.writes
-        self.watch.reads_others = case.format in ("lists", "truths", "names") or case.how in INSTEAD
+        self.watch.reads_others = case.format in ("lists", "truths", "names")
+        self.watch.reads_others |= any(isinstance(data, str) for data in case.files.values())
         self.watch.events = []
         with open("/proc/self/clear_refs", "w") as file:
             file.write("5")  # begin a new VmHWM
@@ -392,6 +403,8 @@ class Judge:
             return "exception", shown
         is_photo = isinstance(error, ImageError) and case.format in ("lists", "truths")
         names = [Path(name).name for name in case.files]
+        if case.format == "archives":
+            names.append("out")  # the folder that is made
         names += [self.sandbox.input.name] if sample.by_folder else []
         if not is_photo and not any(n in text or repr(n)[1:-1] in text for n in names):
             return "unnamed", shown
@@ -531,7 +544,7 @@ class Campaign:
         return suspects
 
     def run_twice(self, tasks: deque, seed: int) -> None:
-        "Judge inputs; those that took too long are tried again alone, because others use the machine."
+        "Judge inputs; try those that took too long again, alone, since others use the machine."
         again = defaultdict(int)
         for kind, number, fault in self.run(tasks, seed):
             again[kind] += fault.kind == "timeout"
@@ -653,7 +666,7 @@ def group_faults(verdicts: list[tuple]) -> dict[tuple, list[tuple]]:
     return dict(sorted(groups.items(), key=lambda item: -len(item[1])))
 
 
-def table_of(verdicts: list[tuple]) -> str:
+def table_of(verdicts: list[tuple], quiet: bool = False) -> str:
     "Return a table of what became of the inputs of each format."
     counts, slowest, largest = defaultdict(Counter), Counter(), Counter()
     for kind, _, verdict in verdicts:
@@ -661,14 +674,15 @@ def table_of(verdicts: list[tuple]) -> str:
             counts[row][verdict.kind] += 1
             slowest[row] = max(slowest[row], verdict.seconds)
             largest[row] = max(largest[row], verdict.memory)
-    rows = [name for name in counts if name != "all"] + ["all"]
-    columns = ("read", "refused", *CLASSES)
-    head = f"{'':16}{'inputs':>8}" + "".join(f"{c:>{max(9, len(c) + 1)}}" for c in columns)
-    lines = [head + f"{'slowest':>10}{'memory':>9}"]
-    for row in rows:
-        cells = "".join(f"{counts[row][c]:>{max(9, len(c) + 1)}}" for c in columns)
-        total = sum(counts[row].values())
-        lines.append(f"{row:16}{total:>8}{cells}{slowest[row]:>8.2f} s{largest[row] / MB:>6.0f} MB")
+    columns = ["read", "refused", *(c for c in CLASSES if counts["all"][c] or not quiet)]
+    head = f"{'':16}{'inputs':>8}" + "".join(f"{c:>11}" for c in columns)
+    lines = [head + ("" if quiet else f"{'slowest':>11}{'memory':>9}")]
+    for row in [format.name for format in FORMATS if format.name in counts] + ["all"]:
+        line = f"{row:16}{sum(counts[row].values()):>8}"
+        line += "".join(f"{counts[row][c]:>11}" for c in columns)
+        if not quiet:
+            line += f"{slowest[row]:>9.2f} s{largest[row] / MB:>6.0f} MB"
+        lines.append(line)
     return "\n".join(lines)
 
 
@@ -677,7 +691,7 @@ def tasks_of(formats: list, inputs: int, size: int = 50) -> deque:
     whole = sum(format.share for format in formats)
     lists = []
     for format in formats:
-        n = max(1, round(inputs * format.share / whole))
+        n = round(inputs * format.share / whole)
         lists.append([(format.name, range(i, min(i + size, n))) for i in range(0, n, size)])
     order = [((i + 0.5) / len(tasks), task) for tasks in lists for i, task in enumerate(tasks)]
     return deque(task for _, task in sorted(order, key=lambda item: item[0]))
@@ -708,7 +722,10 @@ def kept_tasks(path: Path, campaign: Campaign) -> Iterator[tuple]:
     by_format = defaultdict(list)
     for line in path.read_text().splitlines():
         case = Case.from_json(line)
-        if case.sample in campaign.samples.get(case.format, ()):
+        samples = campaign.samples.get(case.format)
+        if samples and case.sample not in samples:
+            sys.exit(f"{path}: made of {case.sample!r}, which is not a sample of {case.format} now")
+        if samples:
             by_format[case.format].append(case)
     for kind, cases in by_format.items():
         for i in range(0, len(cases), 10):
@@ -725,7 +742,8 @@ def main() -> None:
     p.add_argument("--number", type=int, help="one input of one format, with its traceback")
     p.add_argument("--workers", type=int, default=2)
     p.add_argument("--keep", type=Path, help="file to which inputs that fail are added")
-    p.add_argument("--replay", type=Path, help="read the inputs of such a file instead of new ones")
+    p.add_argument("--replay", type=Path, help="read the inputs of such a file first")
+    p.add_argument("--quiet", action="store_true", help="print nothing that differs between runs")
     p.add_argument("--faults", type=int, default=40, help="groups of faults to print")
     args = p.parse_args()
     for name in ("keep", "replay"):
@@ -745,25 +763,27 @@ def main() -> None:
         start = time.perf_counter()
         if args.number is not None:
             tasks = deque([(formats[0].name, [args.number])])
-        elif args.replay:
-            tasks = deque(kept_tasks(args.replay, campaign))
         else:
-            tasks = tasks_of([f for f in formats if campaign.samples[f.name]], args.inputs)
+            tasks = deque(kept_tasks(args.replay, campaign) if args.replay else ())
+            tasks += tasks_of([f for f in formats if campaign.samples[f.name]], args.inputs)
         print(f"seed {args.seed}, {sum(len(numbers) for _, numbers in tasks)} inputs", flush=True)
         campaign.run_twice(tasks, args.seed)
         seconds = time.perf_counter() - start
         groups = group_faults(campaign.verdicts)
-        print(table_of(campaign.verdicts))
+        print(table_of(campaign.verdicts, args.quiet))
         for (kind, fault, place, common), found in list(groups.items())[: args.faults]:
             number, verdict = found[0]
             number = number.damaged if isinstance(number, Case) else number
             print(
-                f"{len(found):6} {kind} / {fault} / {place} {common}\n       first {number!r}: {verdict.detail[:300]}"
+                f"{len(found):6} {kind} / {fault} / {place} {common}\n"
+                f"       first {number!r}: {verdict.detail[:300]}"
             )
         n = len(campaign.verdicts)
-        print(
-            f"{n} inputs in {seconds:.0f} s, {1000 * seconds / n:.1f} ms each, {args.workers} processes"
-        )
+        if not args.quiet:
+            print(
+                f"{n} inputs in {seconds:.0f} s, {1000 * seconds / max(1, n):.1f} ms each, "
+                f"{args.workers} processes"
+            )
         if args.keep and groups:
             print(
                 f"{keep(args.keep, campaign, groups, args.seed)} inputs added to {args.keep.name}"

@@ -1,4 +1,4 @@
-"""The kinds of files that deepir reads: for `fuzz.py`, sound files of each, and how they are read."""
+"""For `fuzz.py`: sound files of each kind that deepir reads, and how they are read."""
 
 import bz2
 import gzip
@@ -40,6 +40,7 @@ from deepir.features import extract
 from deepir.images import open_image
 from deepir.nets import RetrievalNet, create_model
 from deepir.store import Features, Store
+from deepir.toy.landmarks import ToyLandmarks
 from deepir.train import train
 from deepir.whiten import Whitening
 
@@ -63,6 +64,7 @@ class Sample:
     read: Callable[[Path], object]  # of the folder, or of the file if there is only one
     targets: list[str] = field(default_factory=list)  # files to damage; empty: all
     kinds: dict[str, str] = field(default_factory=dict)  # file -> kind, if the suffix doesn't say
+    extras: tuple[str, ...] = ()  # files that a stranger may have put beside them
     trees: dict[str, tuple] = field(default_factory=dict)  # file -> (plain data, function to bytes)
     checked: bool = False  # deepir wrote it with checksums: it gives these contents or none
     signed_targets: list[str] | None = None  # files that may get right checksums; None: all
@@ -398,7 +400,7 @@ def _resume(folder: Path) -> object:
     history = train(
         net, dataset, checkpoint=folder / "net.pt", steps=2, save_every=1, progress=False, **options
     )
-    return dict(net.state_dict()), [round(loss, 6) for loss in history.loss]
+    return dict(net.state_dict()), history.loss
 
 
 def _states(folder: Path) -> list[Sample]:
@@ -413,7 +415,8 @@ def _states(folder: Path) -> list[Sample]:
     trees = {"net.pt.state": (torch.load(folder / "net.pt.state", weights_only=True), _saved)}
     both = ["net.pt.state", "net.pt.state.previous"]
     alone = {name: data for name, data in files.items() if not name.endswith(".previous")}
-    options = dict(trees=trees, checked=True, writes=True)
+    extras = ("net.pt.lock", "net.pt.state.lock", "net.pt", ".deepir-00000000-1-00000000.pt")
+    options = dict(trees=trees, checked=True, writes=True, extras=extras)
     return [
         Sample(files, _resume, targets=both, **options),
         Sample(alone, _resume, targets=both[:1], **options),
@@ -449,6 +452,22 @@ def _load_truth(path: Path) -> None:
     _use(ImageListRelevants(path, _shared(path), img_dir=""))
 
 
+def _load_drawn(root: Path) -> None:
+    _use(
+        ToyLandmarks(
+            "test",
+            test=2,
+            photos=3,
+            queries=1,
+            distractors=0,
+            size=32,
+            root=root,
+            workers=1,
+            progress=False,
+        )
+    )
+
+
 def _truths(folder: Path) -> list[Sample]:
     old = {
         "imlist": ["0", "1", "2", "3"],
@@ -474,6 +493,10 @@ def _truths(folder: Path) -> list[Sample]:
             samples.append(Sample({name: dump(truth)}, _load_truth, trees=trees))
         plain = json.dumps(truth, default=lambda x: np.asarray(x).tolist())
         samples.append(Sample({f"{kind}.json": plain.encode()}, _load_truth))
+    _load_drawn(folder)
+    files = _files_below(folder)
+    lists = [name for name in files if name.endswith(".json")]
+    samples.append(Sample(files, _load_drawn, targets=lists, by_folder=True, writes=True))
     return samples
 
 
@@ -643,8 +666,11 @@ def _collections(folder: Path) -> list[Sample]:
     search = _Searcher()
     search(folder)
     files = _files_below(folder)
+    store = next(name for name in files if name.endswith("store.json")).removesuffix("store.json")
+    names = (".lock-0", ".lock", "00000.json", "00007.json", "00001.npy", ".00000.1-00.npy")
+    extras = tuple(store + name for name in (*names, ".deepir-00000000-1-00000000.npy"))
     index = [name for name in files if name.startswith("index/")]
-    options = dict(targets=index, checked=True, by_folder=True, writes=True)
+    options = dict(targets=index, checked=True, by_folder=True, writes=True, extras=extras)
     return [Sample(files, search, **options)]
 
 
@@ -780,7 +806,9 @@ def _archives(folder: Path) -> list[Sample]:
         "photos.bz2": bz2.compress(tar),
         "photos.zip": zipped.getvalue(),
     }
-    samples = [Sample({name: data}, _unpack, writes=True) for name, data in files.items()]
+    extras = (".out.lock", ".out.unpacking", "out", ".deepir-00000000-1-00000000")
+    options = dict(writes=True, extras=extras)
+    samples = [Sample({name: data}, _unpack, **options) for name, data in files.items()]
     for sample, share in zip(samples, (3, 3, 1, 1, 4)):
         sample.share = share
     return samples
@@ -790,13 +818,22 @@ def _archives(folder: Path) -> list[Sample]:
 
 
 def _keep_names(folder: Path) -> None:
-    "Describe photos with odd names; write and read their descriptors; names and rows must agree."
+    "Describe and search photos with odd names; names and rows must agree on disk, too."
     dataset = ImageFolder(folder / "photos")
     features = extract(dataset, small_extractor(threads=0), on_error="skip", progress=False)
     features.save(folder / "desc.npy")
     again = Features.open(folder / "desc.npy")
-    if again.keys != dataset.keys or not torch.equal(again.desc[:], features.desc):
-        raise Altered(f"{dataset.keys} became {again.keys}")
+    if again.keys != features.keys or not torch.equal(again.desc[:], features.desc):
+        raise Altered(f"{features.keys} became {again.keys}")
+    if sorted([*features.keys, *(failure.key for failure in features.failed)]) != dataset.keys:
+        raise Altered(f"{dataset.keys} became {features.keys}")
+    for _ in range(2):  # the second reads what the first has written
+        collection = Collection(
+            folder / "photos", small_extractor(threads=0), folder / "index", progress=False
+        )
+    path = dataset.path(dataset.keys.index(features.keys[0]))
+    if sorted(collection.keys) != sorted(features.keys) or collection.search(path)[0].score < 0.99:
+        raise Altered(f"{features.keys} became {collection.keys}")
 
 
 def _names(folder: Path) -> list[Sample]:

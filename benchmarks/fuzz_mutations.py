@@ -1,4 +1,4 @@
-"""How `fuzz.py` damages files: blindly, byte by byte, or knowing the format, with its checksums made right again.
+"""How `fuzz.py` damages files: blindly, or knowing the format, with right checksums.
 
 Every function takes a `random.Random` and the bytes of a sound file, and returns other bytes.
 """
@@ -244,8 +244,9 @@ def mutate_json(rng: Random, data: bytes) -> bytes:
             return mutate_bytes(rng, data)
     n = rng.choice((100, 1000, 100_000))
     part = rng.choice(
-        (b"[" * n, b"[" * n + b"]" * n, b'{"a":' * n, b"9" * n, b"-", b"NaN", b"1e999", b'"\\ud800"',
-         b'"\\u0000"', b"\xff\xfe", b"\xef\xbb\xbf", b"\0", b'"', b"//", b"null", b'{"a":1,"a":2}')
+        (b"[" * n, b"[" * n + b"]" * n, b'{"a":' * n, b"9" * n, b"-", b"NaN", b"1e999",
+         b'"\\ud800"', b'"\\u0000"', b"\xff\xfe", b"\xef\xbb\xbf", b"\0", b'"', b"//", b"null",
+         b'{"a":1,"a":2}')
     )  # fmt: skip
     if rng.random() < 0.2:
         return part
@@ -382,7 +383,8 @@ _CALLS = tuple(
         ("numpy", "load", b"(" + _text("../canary.txt") + b"tR"),
         ("numpy.core.multiarray", "_reconstruct", b"}b"),
         ("numpy.core.multiarray", "scalar", b""),
-        ("numpy._core.multiarray", "_reconstruct", b"(cnumpy\nndarray\n(J\xff\xff\xff\x7ftC\x01btR"),
+        ("numpy._core.multiarray", "_reconstruct",
+         b"(cnumpy\nndarray\n(J\xff\xff\xff\x7ftC\x01btR"),
         ("_codecs", "encode", b"(" + _text("a" * 1000) + _text("zip") + b"tR"),
         ("_codecs", "encode", b"(" + _text("a") + _text("rot13") + b"tR"),
         ("collections", "OrderedDict", b")R}" + _text("a") + b"K\x01sb"),
@@ -407,7 +409,8 @@ _STEPS = (
     b"(", b"0", b"1", b"2", b"t", b"]", b"}", b")", b"N", b"a", b"e", b"s", b"u", b"b", b"R", b"Q",
     b"\x81", b"\x92", b"o", b"\x8f", b"\x90", b"\x91", b"\x93", b"\x94", b"\x97", b"\x98", b".",
     b"\x80\x09", b"P0\n", b"Ppersistent\n", b"ios\nsystem\n", b"F1e999\n", b"I01\n", b"L1L\n",
-    b"V\\ud800\n", b"S'a\nb'\n", b"\x82\x01", b"\x84\x01\x00\x00\x00", b"h\xff", b"Q.", b"}b", b"](b",
+    b"V\\ud800\n", b"S'a\nb'\n", b"\x82\x01", b"\x84\x01\x00\x00\x00", b"h\xff", b"Q.", b"}b",
+    b"](b",
 )  # fmt: skip
 
 
@@ -437,9 +440,14 @@ def _bombs() -> tuple[bytes, ...]:
 
 @cache
 def zeros(kind: str) -> bytes:
-    "Return 300 MB of zeros, packed."
-    pack = zlib.compressobj(9, zlib.DEFLATED, {"zip": -15, "png": 15, "gz": 31}[kind])
-    return b"".join(pack.compress(bytes(10**6)) for _ in range(300)) + pack.flush()
+    "Return 300 MB of zeros, packed as in a .zip or in a PNG file."
+    pack = zlib.compressobj(9, zlib.DEFLATED, -15)
+    first, block = (pack.compress(bytes(10**6)) + pack.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
+    data = first + block * (ZEROS // 10**6 - 1) + pack.flush()
+    return data if kind == "zip" else b"\x78\xda" + data + struct.pack(">2H", ZEROS % 65521, 1)
+
+
+ZEROS = 300 * 10**6
 
 
 def mutate_zip(rng: Random, data: bytes) -> bytes:
@@ -492,7 +500,7 @@ def make_zip(rng: Random, members: list[tuple[str, bytes]]) -> bytes:
 
 def _zip_bomb(rng: Random, members: list[tuple[str, bytes]]) -> bytes:
     "Return a .zip file whose first member is 300 MB of zeros."
-    packed, size = zeros("zip"), 300 * 10**6
+    packed, size = zeros("zip"), ZEROS
     name = rng.choice(members)[0].encode("utf-8", "replace")[:1000]
     crc = _crc_of_zeros()
     fields = (20, 0, 8, 0, 33, crc, len(packed), size, len(name), 0)
@@ -506,7 +514,7 @@ def _zip_bomb(rng: Random, members: list[tuple[str, bytes]]) -> bytes:
 @cache
 def _crc_of_zeros() -> int:
     crc = 0
-    for _ in range(300):
+    for _ in range(ZEROS // 10**6):
         crc = zlib.crc32(bytes(10**6), crc)
     return crc
 
@@ -752,9 +760,11 @@ def mutate_png(rng: Random, data: bytes) -> bytes:
             zeros("png") if rng.random() < 0.05 else zlib.compress(bytes(rng.choice((100, 10**7))))
         )
         extra = rng.choice(
-            ([b"zTXt", b"a\0\0" + text], [b"iTXt", b"a\0\1\0\0\0" + text], [b"iCCP", b"a\0\0" + text],
-             [b"eXIf", _exif(rng)], [b"tRNS", rng.randbytes(rng.choice((0, 1, 6, 300)))],
-             [b"PLTE", bytes(rng.choice((0, 1, 3, 768, 1000)))], [b"acTL", _packed(rng, 4) + _packed(rng, 4)],
+            ([b"zTXt", b"a\0\0" + text], [b"iTXt", b"a\0\1\0\0\0" + text],
+             [b"iCCP", b"a\0\0" + text], [b"eXIf", _exif(rng)],
+             [b"tRNS", rng.randbytes(rng.choice((0, 1, 6, 300)))],
+             [b"PLTE", bytes(rng.choice((0, 1, 3, 768, 1000)))],
+             [b"acTL", _packed(rng, 4) + _packed(rng, 4)],
              [b"fcTL", rng.randbytes(26)], [b"pHYs", _packed(rng, 4) * 2 + b"\1"], [b"gAMA", b""],
              [b"cHRM", b"\0"], [b"tEXt", b"a" * 10**6])
         )  # fmt: skip
@@ -806,7 +816,8 @@ def mutate_jpeg(rng: Random, data: bytes) -> bytes:
             (0xE1, b"Exif\0\0" + _exif(rng)), (0xE2, b"ICC_PROFILE\0\1\1" + rng.randbytes(200)),
             (0xE2, b"MPF\0" + _exif(rng)), (0xED, b"Photoshop 3.0\0" + b"8BIM" + rng.randbytes(30)),
             (0xEE, b"Adobe" + rng.randbytes(7)), (0xDD, _packed(rng, 2)), (0xFE, b"a" * 65000),
-            (0xE0, b"JFIF\0" + rng.randbytes(9)), (0xE1, b"http://ns.adobe.com/xap/1.0/\0<x " * 500),
+            (0xE0, b"JFIF\0" + rng.randbytes(9)),
+            (0xE1, b"http://ns.adobe.com/xap/1.0/\0<x " * 500),
         )  # fmt: skip
         marker, body = rng.choice(bodies)
         segments.insert(
