@@ -7,6 +7,8 @@ __all__ = ['Report', 'evaluate_descriptors', 'evaluate', 'average_precision']
 
 # %% ../nbs/api/47_eval.ipynb #3222db09
 import inspect
+import os
+import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -239,22 +241,37 @@ class _Described(NamedTuple):
 
 
 def _describe(
-    dataset: Dataset, extractor: Extractor, on_error: str = "raise", progress: bool = True
+    dataset: Dataset,
+    extractor: Extractor,
+    on_error: str = "raise",
+    progress: bool = True,
+    folder: str | Path | None = None,  # to keep descriptors in for `load_feats`
 ) -> _Described:
     "Describe database and queries, without whitening; once if they are the same."
-    options = {"on_error": on_error, "progress": progress}
     extractor = extractor.replace(whiten=None)
-    db = extractor.extract(dataset, **options)
+
+    def describe(photos, name):
+        if folder is None:
+            return extractor.extract(photos, None, on_error, progress)
+        store = Path(folder) / f"{name}.{extractor.fingerprint[:8]}.store"
+        features = extractor.extract(photos, store, on_error, progress)
+        return replace(features, desc=features.desc[:])
+
+    db = describe(dataset, "feats.bdescs")
     if dataset.queries is dataset:
         return _Described(db, db)
-    return _Described(db, extractor.extract(dataset.queries, **options))
+    return _Described(db, describe(dataset.queries, "feats.qdescs"))
 
 
 def _save(described: _Described, folder: str | Path) -> None:
-    "Write descriptors for `load_feats`."
+    "Write descriptors for `load_feats`; delete the stores that they were collected in."
     described.db.save(Path(folder) / "feats.bdescs.npy")
     if described.queries is not described.db:
         described.queries.save(Path(folder) / "feats.qdescs.npy")
+    made_by = described.db.fingerprint
+    if made_by and "WORLD_SIZE" not in os.environ:  # other processes may still be reading
+        for store in Path(folder).glob(f"feats.?descs.{made_by[:8]}.store"):
+            shutil.rmtree(store)
 
 
 def _load(folder: str | Path, has_own_queries: bool) -> _Described:
@@ -399,7 +416,7 @@ def evaluate(
             for features in described:
                 _check_made_by(extractor, features, load_feats)
     else:
-        described = _describe(dataset, extractor, **options)
+        described = _describe(dataset, extractor, folder=save_feats, **options)
     if save_feats:
         _save(described, save_feats)
 
