@@ -6,6 +6,7 @@
 __all__ = ['load_plain']
 
 # %% ../nbs/api/04_pickles.ipynb #3a1586ed
+import errno
 import math
 import os
 import re
@@ -838,6 +839,10 @@ def _reading(path: str | Path, expected: str) -> Iterator[tuple[BinaryIO, bytes,
             elif isinstance(reason, MemoryError):
                 text = "there is too little memory for it"
             raise ValueError(f"{path}: {expected}: {text}") from reason
+        except OSError as reason:
+            if reason.errno == errno.EINVAL:  # an archive led to a place before its beginning
+                raise ValueError(f"{path}: {expected}: it is damaged") from reason
+            raise OSError(f"{path}: cannot be read ({reason.strerror or reason})") from reason
 
 # %% ../nbs/api/04_pickles.ipynb #43cdeee8
 def load_plain(
