@@ -6,63 +6,314 @@
 __all__ = ['ImageError', 'open_image', 'Scale', 'Pad', 'PadSquare', 'CenterCrop', 'parse_transforms', 'normalize', 'to_tensor']
 
 # %% ../nbs/api/05_images.ipynb #db21e0a5
+import os
 import struct
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import (
+    Image,
+    ImageFile,
+    JpegImagePlugin,
+)
 from torch import Tensor
 
 from .core import parse_calls, unknown_name
+from .files import open_regular
+
+with suppress(ImportError):  # older versions of Pillow don't have it
+    from PIL import AvifImagePlugin  # noqa: F401
 
 # %% ../nbs/api/05_images.ipynb #b7c1eb92
+decodable_pixels = 110_000_000  # of a photo that is opened
+network_pixels = 37_000_000  # of a photo that goes to a network
+
+_formats = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "HEIF")
+
+# %% ../nbs/api/05_images.ipynb #dbeaafeb
 class ImageError(OSError):
     "Raised for a photo that cannot be read; the message names the file."
 
 
 def open_image(
-    path: str | Path,  # an image file
+    path: str | Path | BinaryIO,  # an image file; it may be open already
+    max_size: int | None = None,  # shrink larger photos to this longer side, pixels; None: never
+    max_pixels: int = decodable_pixels,  # refuse photos that have more when they are decoded
 ) -> Image.Image:  # upright, mode RGB
     """Open a photo as RGB.
 
     The EXIF orientation is applied, transparency is shown on white, and 16-bit values are reduced
     to 8 bits.
-    Raise `ImageError` if the file is missing, truncated or not an image.
+    Raise `ImageError` if the file is missing, truncated, too large or not an image.
     """
+    is_path = isinstance(path, (str, bytes, os.PathLike))
+    if not is_path and not hasattr(path, "read"):
+        raise TypeError(f"expected the path of a photo or an open file, got {type(path).__name__}")
+    if max_size is not None and not _is_length(max_size):
+        raise ValueError(f"max_size={max_size!r}: expected pixels, or None for no limit")
+    name = os.fsdecode(path) if is_path else str(getattr(path, "name", "photo"))
     try:
-        with Image.open(path) as img:
-            img.load()
-            return to_rgb(ImageOps.exif_transpose(img))
+        with open_regular(path) if is_path else nullcontext(path) as file:
+            return _read(_Metered(file), max_size, max_pixels)
     except FileNotFoundError as error:
-        raise ImageError(f"{path}: no such photo") from error
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        EOFError,
-        struct.error,
-        Image.DecompressionBombError,
-    ) as error:
-        raise ImageError(f"{path}: cannot be read: {error}") from error
+        raise ImageError(f"{name}: no such photo") from error
+    except Exception as error:  # Pillow raises nearly everything for a file that is broken
+        raise ImageError(f"{name}: cannot be read: {_reason(error, name)}") from error
 
-# %% ../nbs/api/05_images.ipynb #dbeaafeb
+
+def _reason(error, name):
+    "Return what an error says, without the name of the file."
+    text = str(error).removeprefix(f"{name}: ")[:300]
+    if text and isinstance(error, (OSError, ValueError, SyntaxError)):
+        return text
+    return f"{type(error).__name__} {text}".rstrip()
+
+
+def _read(file, max_size, max_pixels):
+    "Decode a photo, turn it upright, and shrink it to `max_size`."
+    img = _identify(file)
+    size = img.size
+    _check_size(img, file, max_size, max_pixels)
+    if max_size and img.format == "JPEG":
+        _draft(img, max_size)
+    is_drafted = img.size != size
+    img.load()
+    turn = _turn_of(img)
+    if turn is not None:
+        img = img.transpose(turn)
+    if not is_drafted:
+        size = img.size
+    elif turn in _turns_on_side:
+        size = size[::-1]
+    if img.mode != "RGB" or img.has_transparency_data:
+        img = to_rgb(img)
+    if max_size and max(size) > max_size:
+        img = img.resize(scaled_size(size, max_size, largest=True), Image.Resampling.BILINEAR)
+    if isinstance(img, ImageFile.ImageFile):
+        img = img.copy()  # free of the file
+    img.info = {name: img.info[name] for name in ("icc_profile",) if name in img.info}
+    return img
+
+# %% ../nbs/api/05_images.ipynb #60de5d6d
+_max_bytes = 2**30  # of a file
+_max_read_at_once = 2**28  # of a file in a format that is read into memory as a whole
+
+
+class _Metered:
+    "A file that fails when its header takes too many reads, or more bytes than there are."
+
+    def __init__(self, file: BinaryIO):
+        self._file = file
+        self.size = file.seek(0, os.SEEK_END)
+        self._reads, self._bytes = 0, 0
+        self.max_header = 2 * self.size + 2**16  # bytes; parts of a TIFF may be read twice
+        file.seek(0)
+        if self.size > _max_bytes:
+            raise ValueError(f"{self.size / 1e9:.1f} GB are too large for a photo")
+
+    def read(self, size: int = -1) -> bytes:
+        self._reads += 1
+        self._bytes += max(size, 0)
+        if self._reads > 10_000 or self._bytes > self.max_header:
+            raise ValueError("its header is out of proportion to the file")
+        return self._file.read(size)
+
+    def end_header(self) -> None:
+        "Stop counting: what follows is bounded by the size of the photo."
+        self.read = self._file.read
+
+    def __getattr__(self, name: str):
+        return getattr(self._file, name)
+
+
+def _identify(file):
+    "Read the header of a photo; return Pillow's image, whose pixels are not decoded yet."
+    prefix = file.read(16)
+    for name in _formats:
+        factory, accept = Image.OPEN.get(name, (None, None))
+        if factory is None or accept(prefix) in (False, None) or isinstance(accept(prefix), str):
+            continue
+        if name in ("WEBP", "AVIF", "HEIF") and file.size > _max_read_at_once:
+            raise ValueError(f"{file.size / 1e6:.0f} MB are too large for a {name} photo")
+        if name == "JPEG":
+            factory = JpegImagePlugin.JpegImageFile  # other photos in the same file don't matter
+            file.max_header = min(file.max_header, 2**24)
+        if name == "TIFF":
+            _check_tiff(file)
+        file.seek(0)
+        img = factory(file, "")
+        file.end_header()
+        return img
+    known = ", ".join(name for name in _formats if name in Image.OPEN)
+    raise ValueError(f"not a photo in one of the formats {known}")
+
+# %% ../nbs/api/05_images.ipynb #e3d26603
+_max_scans = 100  # of a progressive JPEG; programs write about ten
+_max_strips = 2**18  # strips or tiles of a TIFF
+_slow_decoders = ("bmp_rle", "ppm", "ppm_plain")
+
+
+def _check_size(img, file, max_size, max_pixels):
+    "Raise ValueError if the pixels of a photo would take too much memory or time."
+    width, height = img.size
+    if width < 1 or height < 1:
+        raise ValueError(f"a photo of {width}x{height} pixels")
+    pixels = max(width, 8) * max(height, 8)  # a row or a column has a cost of its own
+    allowed, advice = max_pixels, "; make it smaller first"
+    if img.format == "JPEG":
+        if _has_one_scan(img, file):
+            largest = 2 * max_pixels  # if it is shrunk while it is decoded
+            if max_size:
+                allowed = largest
+            elif pixels <= largest:
+                advice = "; give max_size=1024 (or --max-size 1024)"
+        elif _count_scans(file) > _max_scans:
+            raise ValueError(f"a JPEG of more than {_max_scans} scans")
+    if any(tile[0] in _slow_decoders for tile in img.tile):
+        allowed = max_pixels // 4
+    if pixels > allowed:
+        raise ValueError(
+            f"{width}x{height} pixels, {width * height / 1e6:.0f} megapixels, are more than the "
+            f"{allowed / 1e6:.0f} that are decoded{advice}"
+        )
+
+
+def _draft(img, max_size):
+    "Let the decoder of a JPEG shrink the photo, but not below twice `max_size`."
+    width, height = img.size
+    for factor in (8, 4, 2):
+        if max(width, height) >= 2 * factor * max_size:
+            img.draft(None, (max(1, width // factor), max(1, height // factor)))
+            return
+
+
+def _has_one_scan(img, file):
+    "Tell whether a JPEG, whose header was just read, has all its colours in one scan."
+    if img.info.get("progressive"):
+        return False
+    length = 6 + 2 * img.layers
+    scan = b"\xff\xda" + length.to_bytes(2, "big") + bytes([img.layers])
+    file.seek(max(0, file.tell() - length - 2))
+    return file.read(len(scan)) == scan
+
+
+def _count_scans(file):
+    "Count the markers that begin a scan in a JPEG file."
+    file.seek(0)
+    count, end = 0, b""
+    while block := file.read(2**20):
+        count += (end + block).count(b"\xff\xda")
+        end = block[-1:]
+    return count
+
+
+def _check_tiff(file):
+    "Raise ValueError if a TIFF announces tiles or strips that don't fit its size."
+    file.seek(0)
+    head = file.read(16)
+    order = "<" if head[:2] == b"II" else ">"
+    is_big = 43 in (head[2], head[3])
+    file.seek(struct.unpack_from(order + ("Q" if is_big else "I"), head, 8 if is_big else 4)[0])
+    head = "Q" if is_big else "H"
+    (count,) = struct.unpack(order + head, file.read(struct.calcsize("=" + head)))
+    entry = struct.Struct(order + ("HHQ8s" if is_big else "HHI4s"))
+    entries = file.read(min(count, 2**16) * entry.size)
+    values = {}
+    for i in range(len(entries) // entry.size):
+        tag, kind, count, value = entry.unpack_from(entries, i * entry.size)
+        if tag in (273, 324) and count > _max_strips:  # where strips or tiles are
+            raise ValueError(f"a TIFF of {count} strips or tiles")
+        if tag in (256, 257, 322, 323):  # width and height of the photo, and of its tiles
+            values[tag] = struct.unpack_from(order + ("H" if kind == 3 else "I"), value)[0]
+    if {256, 257, 322, 323} <= values.keys():
+        tile, photo = values[322] * values[323], values[256] * values[257]
+        if tile > max(4 * photo, 2**20):
+            raise ValueError(f"a TIFF with tiles of {values[322]}x{values[323]} pixels")
+
+# %% ../nbs/api/05_images.ipynb #24e47672
+_turns = {  # value of the EXIF orientation -> what turns the photo upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_turns_on_side = [_turns[orientation] for orientation in (5, 6, 7, 8)]
+
+
+def _turn_of(img):
+    "Return what turns a photo upright, or None; without a readable note it is upright."
+    try:
+        return _turns.get(img.getexif().get(0x0112))
+    except Exception:
+        return None  # the note is broken, the photo is not
+
+# %% ../nbs/api/05_images.ipynb #e93c499e
+def check_network_pixels(
+    size: tuple[int, int],  # (width, height) of a photo that goes to a network, pixels
+) -> None:
+    "Raise `ImageError` if a network would take gigabytes for a photo."
+    if size[0] * size[1] > network_pixels:
+        raise ImageError(
+            f"{size[0]}x{size[1]} pixels, {size[0] * size[1] / 1e6:.0f} megapixels, are more than "
+            f"the {network_pixels / 1e6:.0f} that a network is given; give max_size=1024 (or "
+            "--max-size 1024)"
+        )
+
+# %% ../nbs/api/05_images.ipynb #ba4d6486
 def to_rgb(
     img: Image.Image,  # a photo of any Pillow mode
 ) -> Image.Image:  # mode RGB
     "Convert any Pillow image to RGB, as a viewer would show it on white paper."
     # Pillow itself would clip 16-bit and float values at 255, which leaves a nearly white photo.
-    if img.mode.startswith("I") or img.mode == "F":
-        values = np.asarray(img).astype(np.float64)
-        brightest = 65535.0 if img.mode.startswith("I") else max(1.0, values.max())
-        grey = (values / brightest * 255).round().clip(0, 255)
-        return Image.fromarray(np.uint8(grey)).convert("RGB")
+    if img.mode == "F":
+        highest = max((_finite(strip).max() for _, strip in _strips(img)), default=1.0)
+        return _from_strips(img, lambda strip: _grey(strip, max(1.0, highest)))
+    if img.mode.startswith("I"):
+        return _from_strips(img, lambda strip: _grey(strip, 65535.0))
     if img.has_transparency_data:
-        img = img.convert("RGBA")
-        white = Image.new("RGBA", img.size, "white")
-        return Image.alpha_composite(white, img).convert("RGB")
+        return _from_strips(img, _on_white)
     return img.convert("RGB")
+
+
+def _strips(img):
+    "Cut a photo into strips of some four million pixels; yield the upper edge and the strip."
+    rows = max(1, 2**22 // max(1, img.width))
+    for top in range(0, img.height, rows):
+        bottom = min(top + rows, img.height)
+        is_whole = bottom - top == img.height
+        yield top, img if is_whole else img.crop((0, top, img.width, bottom))
+
+
+def _from_strips(img, convert):
+    "Convert a photo strip by strip."
+    result = Image.new("RGB", img.size)
+    for top, strip in _strips(img):
+        result.paste(convert(strip), (0, top))
+    result.info = {name: img.info[name] for name in ("icc_profile",) if name in img.info}
+    return result
+
+
+def _finite(strip):
+    "Return values in float64; what is not a number is 0."
+    values = np.asarray(strip).astype(np.float64)
+    return np.where(np.isfinite(values), values, 0)
+
+
+def _grey(strip, brightest):
+    grey = (_finite(strip) / brightest * 255).round().clip(0, 255)
+    return Image.fromarray(np.uint8(grey)).convert("RGB")
+
+
+def _on_white(strip):
+    strip = strip.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", strip.size, "white"), strip).convert("RGB")
 
 # %% ../nbs/api/05_images.ipynb #8e1f8ebd
 def scaled_size(
@@ -125,7 +376,17 @@ class Scale:
         is_allowed = self.can_upscale if grows else self.can_downscale
         if new_size == img.size or not is_allowed:
             return img
+        _check_made(new_size, img, f"Scale({self.size!r})")
         return img.resize(new_size, self.interpolation)
+
+
+def _check_made(size, img, transform):
+    "Refuse to make a photo that is too large to hold, such as `Scale(256)` of a thread of pixels."
+    if size[0] * size[1] > decodable_pixels:
+        raise ImageError(
+            f"{transform} would make {size[0]}x{size[1]} pixels from a photo of "
+            f"{img.width}x{img.height}"
+        )
 
 
 def _is_length(value):
@@ -175,6 +436,7 @@ def _paste_centered(img, size, color):
     "Put a photo in the middle of a plain canvas of `size` (width, height); cut off what is larger."
     if size == img.size:
         return img
+    _check_made(size, img, "padding")
     canvas = Image.new("RGB", size, color)
     canvas.paste(img, ((size[0] - img.width) // 2, (size[1] - img.height) // 2))
     return canvas
