@@ -8,40 +8,208 @@ __all__ = []
 # %% ../../nbs/api/cli/00_flags.ipynb #b0697850
 import argparse
 import functools
+import math
+import os
+import select
+import signal
+import stat
 import sys
-from collections.abc import Callable
+import tempfile
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import torch
 
-from ..core import reuse_memory
+from ..core import printable, reuse_memory
 from ..extractor import Extractor
+from ..files import check_room
 from ..inference import precisions
 
 # %% ../../nbs/api/cli/00_flags.ipynb #ab5a454f
-_USERS_MISTAKES = (ValueError, OSError, ImportError, FloatingPointError)
+_TOLD = (ValueError, OSError, ImportError, FloatingPointError)  # these say what to do
 
 
+def one_line(
+    text: object,  # a message, perhaps with names in it
+    longest: int = 1000,  # characters
+) -> str:
+    "Return a message as one line of sane length for a terminal."
+    text = printable(str(text).strip())
+    half = longest // 2
+    return text if len(text) <= longest else f"{text[:half]} [...] {text[-half:]}"
+
+
+def explain(
+    error: Exception,
+) -> str:
+    "Say what went wrong and what to do, in one line."
+    if is_out_of_memory(error):
+        return (
+            "there is not enough memory; smaller photos (--max-size), smaller batches "
+            f"(--batch-size) or fewer threads (--threads) need less ({_text_of(error, 200)})"
+        )
+    if isinstance(error, _TOLD):
+        return _text_of(error)
+    return (
+        f"a flaw of deepir, not of yours: {_text_of(error, 500)}; "
+        "please report it with what --debug shows"
+    )
+
+
+def is_out_of_memory(
+    error: BaseException,
+) -> bool:
+    "Tell whether an error means that memory ran out, of the machine or of a GPU."
+    kinds = (MemoryError, torch.cuda.OutOfMemoryError)
+    return isinstance(error, kinds) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )
+
+
+def _text_of(error: Exception, longest: int = 1000) -> str:
+    "Return the message of an error; with its type if that is no message for users."
+    if isinstance(error, _TOLD) and str(error):
+        return one_line(error, longest)
+    return one_line(f"{type(error).__name__}: {error}".rstrip(": "), longest)
+
+# %% ../../nbs/api/cli/00_flags.ipynb #e4b339fb
+@contextmanager
+def _short_warnings(name: str) -> Iterator[None]:
+    "Print warnings as one line each inside this context."
+
+    def show(message, category, filename, lineno, file=None, line=None):
+        print(f"{name}: {one_line(message)}", file=file or sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
+
+# %% ../../nbs/api/cli/00_flags.ipynb #952398e7
+class Terminated(KeyboardInterrupt):
+    "The signal TERM."
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    "Turn the signal TERM into an exception inside this context."
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    if getattr(signal.getsignal(signal.SIGINT), "__module__", None) == "deepir.cli":
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # imported, see there
+    owner = os.getpid()
+
+    def stop(number, frame):
+        if os.getpid() == owner:
+            raise Terminated
+        os._exit(128 + number)  # a process that the command has forked
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+@contextmanager
+def _any_letter() -> Iterator[None]:
+    "Print what the terminal has no letters for as escape sequences inside this context."
+    with ExitStack() as restore:
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):
+                restore.callback(stream.reconfigure, errors=stream.errors)
+                stream.reconfigure(errors="backslashreplace")
+        yield
+
+
+def _has_reader() -> bool:
+    "Tell whether anybody reads the output; if not, forget what is left to write."
+    try:
+        output = sys.stdout.fileno()
+    except (AttributeError, OSError, ValueError):
+        return True  # not a file
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(output, select.POLLOUT)
+        if not any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0)):
+            return True
+    os.dup2(os.open(os.devnull, os.O_WRONLY), output)  # Python flushes it when it ends
+    return False
+
+# %% ../../nbs/api/cli/00_flags.ipynb #6a3c1c31
 def command(
     function: Callable,  # of a list of arguments
 ) -> Callable:  # the same, taking the arguments of the command line if none are given
-    "Decorate a command: errors become a line, and freed memory is reused."
+    "Decorate a command: errors and warnings become lines, and freed memory is reused."
+    name = function.__name__
+
+    def stopped(code: int):
+        print(f"{name}: stopped; start it again to go on", file=sys.stderr)
+        sys.exit(code)
 
     @functools.wraps(function)
     def run(argv: list[str] | None = None):
         argv = sys.argv[1:] if argv is None else argv
-        try:
-            with reuse_memory():
-                return function(argv)
-        except KeyboardInterrupt:
-            print(f"{function.__name__}: stopped; start it again to go on", file=sys.stderr)
-            sys.exit(130)
-        except _USERS_MISTAKES as e:
-            if "--debug" in argv:
-                raise
-            sys.exit(f"{function.__name__}: {e}")
+        with _terminable(), _any_letter(), _short_warnings(name):
+            try:
+                with reuse_memory():
+                    result = function(argv)
+                sys.stdout.flush()  # here, so that a full disk is a line
+                return result
+            except Terminated:
+                stopped(143)
+            except KeyboardInterrupt:
+                stopped(130)
+            except Exception as e:
+                if isinstance(e, BrokenPipeError) and not _has_reader():
+                    sys.exit(141)
+                if "--debug" in argv:
+                    raise
+                sys.exit(f"{name}: {explain(e)}")
 
     return run
+
+# %% ../../nbs/api/cli/00_flags.ipynb #95aa273c
+class Parser(argparse.ArgumentParser):
+    "A parser whose messages are safe for a terminal."
+
+    def error(self, message: str):
+        super().error(one_line(message))
+
+
+def whole_number(
+    least: int,
+    most: int = 2**31 - 1,
+) -> Callable[[str], int]:
+    "Return the type of a flag that is a whole number."
+
+    def read(text: str) -> int:
+        is_number = len(text) <= 20 and text.removeprefix("-").isdecimal()
+        if not is_number or not least <= int(text) <= most:
+            limit = f"{least} or more" if is_number and int(text) < least else f"{least} to {most}"
+            limit = limit if is_number else f"{least} or more"
+            raise argparse.ArgumentTypeError(
+                f"{one_line(text, 60)!r}: expected a whole number of {limit}"
+            )
+        return int(text)
+
+    return read
+
+
+def real_number(
+    text: str,
+) -> float:
+    "Read a number that is neither infinite nor NaN, as the type of a flag."
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{one_line(text, 60)!r}: expected a number")
+    return value
 
 # %% ../../nbs/api/cli/00_flags.ipynb #0ca74a86
 def shared_flags(
@@ -49,7 +217,7 @@ def shared_flags(
     dataset: bool = True,  # is there a `--dataset`?
 ) -> argparse.ArgumentParser:
     "Make a parser of the flags that say what is described and how."
-    p = argparse.ArgumentParser(description=description)
+    p = Parser(description=description)
     if dataset:
         p.add_argument(
             "--dataset",
@@ -76,20 +244,26 @@ def shared_flags(
         choices=["gem", "mean"],
         help="how several scales are pooled (default: gem)",
     )
-    p.add_argument("--gemp", type=float, default=3.0, help="power of gem over scales (default: 3)")
+    p.add_argument(
+        "--gemp", type=real_number, default=3.0, help="power of gem over scales (default: 3)"
+    )
     p.add_argument(
         "--whiten",
         help="a whitening stored with the model, an .npz file, or 'none' (default: what the model "
         "was saved with)",
     )
-    p.add_argument("--whitenp", type=float, help="power of the whitening (default: its own)")
-    p.add_argument("--whitenv", type=int, help="number of its axes to keep (default: its own)")
-    p.add_argument("--whitenm", type=float, help="its multiplier; without effect on unit vectors")
-    p.add_argument("--threads", type=int, help="threads that read photos")
-    p.add_argument("--batch-size", type=int, help="photos of one size in a batch")
+    p.add_argument("--whitenp", type=real_number, help="power of the whitening (default: its own)")
+    p.add_argument(
+        "--whitenv", type=whole_number(1), help="number of its axes to keep (default: its own)"
+    )
+    p.add_argument(
+        "--whitenm", type=real_number, help="its multiplier; without effect on unit vectors"
+    )
+    p.add_argument("--threads", type=whole_number(0), help="threads that read photos")
+    p.add_argument("--batch-size", type=whole_number(1), help="photos of one size in a batch")
     p.add_argument(
         "--gpu",
-        type=int,
+        type=whole_number(-1),
         nargs="+",
         help="GPU to use, the first of several; -1 is the CPU (default: a GPU if there is one)",
     )
@@ -173,7 +347,7 @@ def title_of(extractor: Extractor) -> str:
     "Say in a line what an extractor is."
     meta = extractor.net.meta
     trained = meta.get("trained", "how it was trained is not recorded")
-    return f"{extractor.name} ({meta.get('arch', 'own network')}, {trained})"
+    return one_line(f"{extractor.name} ({meta.get('arch', 'own network')}, {trained})", 300)
 
 # %% ../../nbs/api/cli/00_flags.ipynb #108c5afe
 _PICTURES = (".png", ".jpg", ".jpeg", ".pdf", ".svg", ".webp", ".tif", ".tiff")
@@ -186,3 +360,48 @@ def picture_file(text: str) -> str:
             f"{text!r}: expected a file that ends in .png, .jpg, .pdf, .svg or so"
         )
     return text
+
+# %% ../../nbs/api/cli/00_flags.ipynb #365fa4a0
+def check_output(
+    *paths: str | Path | None,  # files to write; None is left out
+    size: int = 0,  # bytes that will be written beside the first
+) -> None:
+    "Raise OSError if a file cannot be written, without leaving a trace."
+    for path in paths:
+        if path is not None:
+            _check_place(path, stat.S_ISREG, "a file")
+    if size and paths:
+        check_room(_standing_folder(Path(paths[0]).parent), size)
+
+
+def check_output_folder(
+    *paths: str | Path | None,  # folders to write into; None is left out
+) -> None:
+    "Raise OSError if nothing can be written into a folder, without leaving a trace."
+    for path in paths:
+        if path is not None:
+            _check_place(path, stat.S_ISDIR, "a folder")
+
+
+def _check_place(path: str | Path, is_right: Callable[[int], bool], kind: str) -> None:
+    try:
+        if not str(path):
+            raise OSError("it has no name")
+        if os.path.exists(path) and not is_right(os.stat(path).st_mode):
+            raise OSError(f"it is there, but not {kind}")
+        with suppress(FileNotFoundError):
+            os.lstat(path)  # is the name too long?
+        is_folder = kind == "a folder" and os.path.isdir(path)
+        folder = Path(path) if is_folder else _standing_folder(Path(path).parent)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except (OSError, ValueError) as e:
+        reason = getattr(e, "strerror", None) or e
+        raise OSError(f"{path}: cannot be written ({reason}); choose another place") from e
+
+
+def _standing_folder(folder: Path) -> Path:
+    "Return the nearest folder above that exists; others will be made in it."
+    while not os.path.lexists(folder) and folder != folder.parent:
+        folder = folder.parent
+    return folder

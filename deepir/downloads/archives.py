@@ -6,21 +6,24 @@
 __all__ = ['unpack']
 
 # %% ../../nbs/api/downloads/10_archives.ipynb #e8f3f4df
+import bz2
 import gzip
+import io
 import lzma
 import os
 import posixpath
-import shutil
+import re
 import stat
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import BinaryIO, NamedTuple
 
-from ..core import progress_bar
-from ..files import check_room, lock
+from ..core import printable, progress_bar
+from ..files import atomic_folder, check_room, lock, open_regular
 
 # %% ../../nbs/api/downloads/10_archives.ipynb #657bf71e
 @contextmanager
@@ -32,30 +35,167 @@ def making(
     with lock(path.with_name(f".{path.name}.lock")):
         yield
 
+# %% ../../nbs/api/downloads/10_archives.ipynb #ab83eea5
+class Limits(NamedTuple):
+    "What an archive may unpack to."
+
+    size: int  # bytes
+    members: int  # files and folders
+
+    @classmethod
+    def of(
+        cls,
+        archive: str | Path,  # a file
+    ) -> "Limits":
+        "Return the limits of an archive of this size."
+        size = os.stat(archive).st_size
+        return cls(10_000_000 + 200 * size, 10_000 + size // 100)
+
+
+def size_of(
+    member: tarfile.TarInfo | zipfile.ZipInfo,
+) -> int:
+    "Return the size of a member in bytes, unpacked."
+    return member.size if isinstance(member, tarfile.TarInfo) else member.file_size
+
+
+class Refused(ValueError):
+    "An archive that holds what no honest archive holds; the message says what."
+
+# %% ../../nbs/api/downloads/10_archives.ipynb #0984d047
+class _Counted:
+    "A file that can be read in small portions up to a position, and not beyond."
+
+    largest = 2**20  # bytes to read at once
+
+    def __init__(self, file: BinaryIO, end: int):
+        self.file, self.end = file, end
+
+    def read(self, size: int) -> bytes:
+        if not 0 <= size <= self.largest:
+            raise Refused(f"it has a header of {size} bytes")
+        self._check(self.tell())
+        return self.file.read(size)
+
+    def seek(self, position: int) -> int:
+        self._check(position)
+        return self.file.seek(position)
+
+    def tell(self) -> int:
+        return self.file.tell()
+
+    def _check(self, position: int) -> None:
+        if position > self.end:
+            raise Refused(f"it unpacks to more than {self.end / 1e6:.0f} MB, out of proportion")
+
+# %% ../../nbs/api/downloads/10_archives.ipynb #3327447d
+class _XzFile(io.RawIOBase):
+    "The content of an .xz or .lzma file, read with limited memory."
+
+    memory = 2**28  # bytes; xz -9 needs a quarter of it
+
+    def __init__(self, packed: io.BufferedReader):
+        self.packed = packed
+        self._begin()
+
+    def _begin(self) -> None:
+        self.packed.seek(0)
+        self.unpacker, self.position = self._new_unpacker(), 0
+
+    def _new_unpacker(self) -> lzma.LZMADecompressor:
+        return lzma.LZMADecompressor(memlimit=self.memory)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self.position
+
+    def seek(self, position: int, whence: int = os.SEEK_SET) -> int:
+        if whence != os.SEEK_SET:
+            raise io.UnsupportedOperation("only positions from the start")
+        if position < self.position:
+            self._begin()
+        while self.position < position and self._unpack(min(2**20, position - self.position)):
+            pass
+        return self.position
+
+    def readinto(self, buffer) -> int:
+        found = self._unpack(len(buffer))
+        buffer[: len(found)] = found
+        return len(found)
+
+    def _unpack(self, size: int) -> bytes:
+        "Return 1 to `size` bytes, or none at the end."
+        while True:
+            data = b""
+            if self.unpacker.eof:  # another stream may follow, or zeros
+                data = (self.unpacker.unused_data or self.packed.read(2**16)).lstrip(b"\0")
+                if not data and not self.packed.peek(1):
+                    return b""
+                self.unpacker = self._new_unpacker()
+            elif self.unpacker.needs_input:
+                data = self.packed.read(2**16)
+                if not data:
+                    raise EOFError("it is cut off")
+            found = self.unpacker.decompress(data, size)
+            self.position += len(found)
+            if found:
+                return found
+
 # %% ../../nbs/api/downloads/10_archives.ipynb #d0d6c62a
 @contextmanager
 def open_archive(
     path: str | Path,  # .tar, .tgz, .tar.bz2, .tar.xz or .zip, under any name
 ) -> Iterator[tarfile.TarFile | zipfile.ZipFile]:
     "Open an archive; if it is damaged, raise a ValueError that names it, also while it is read."
-    damaged = (
-        tarfile.TarError,
-        zipfile.BadZipFile,
-        gzip.BadGzipFile,
-        zlib.error,
-        lzma.LZMAError,
-        EOFError,
-        RuntimeError,  # an encrypted .zip, or one packed by an unknown method
-    )
+    with open_regular(path) as file:
+        try:
+            with _opened(file, Limits.of(path)) as box:
+                yield box
+        except Refused as e:
+            raise ValueError(f"{path}: refused: {e}") from e
+        except Exception as e:
+            if isinstance(e, OSError) and e.errno is not None:
+                raise  # a disk that is full, say; bz2 raises an OSError without a number
+            # The readers raise nearly everything: their own errors, those of zlib and lzma,
+            # IndexError, struct.error, RecursionError, UnicodeError, NotImplementedError...
+            why = _cut(str(e) or type(e).__name__)
+            raise ValueError(f"{path}: not an archive, or a damaged one ({why})") from e
+
+
+def _opened(file: io.BufferedReader, limits: Limits) -> tarfile.TarFile | zipfile.ZipFile:
+    "Open a .tar, compressed or not, or a .zip."
+    head = file.read(tarfile.BLOCKSIZE)
+    file.seek(0)
+    if head.startswith(b"\x1f\x8b"):
+        content = gzip.GzipFile(fileobj=file)
+    elif head.startswith(b"BZh"):
+        content = bz2.BZ2File(file)
+    elif head.startswith((b"\xfd7zXZ", b"\x5d\0\0")):
+        content = io.BufferedReader(_XzFile(file))
+    elif _begins_tar(head):
+        content = file
+    else:
+        return zipfile.ZipFile(file)
+    return tarfile.TarFile(fileobj=_Counted(content, limits.size))
+
+
+def _begins_tar(head: bytes) -> bool:
+    "Tell whether a .tar can begin with a block; one that holds nothing is all zeros."
     try:
-        with tarfile.open(path) if tarfile.is_tarfile(path) else zipfile.ZipFile(path) as box:
-            yield box
-    except damaged as e:
-        raise ValueError(f"{path}: not an archive, or a damaged one ({e})") from e
-    except OSError as e:
-        if e.errno is not None:  # a file that is missing or cannot be read
-            raise
-        raise ValueError(f"{path}: not an archive, or a damaged one ({e})") from e  # from bz2
+        tarfile.TarInfo.frombuf(head, tarfile.ENCODING, "surrogateescape")
+    except tarfile.HeaderError:
+        return len(head) == tarfile.BLOCKSIZE and not any(head)
+    return True
+
+
+def _cut(text: str) -> str:
+    "Shorten a text, which may be a name of a megabyte."
+    return text if len(text) < 300 else f"{text[:200]}... ({len(text)} characters)"
 
 # %% ../../nbs/api/downloads/10_archives.ipynb #004fe990
 def files_in(
@@ -68,19 +208,40 @@ def files_in(
             f"{archive}: cannot be unpacked safely, because this Python is too old: "
             "tarfile.data_filter came with Python 3.10.12, 3.11.4 and 3.12"
         )
-    files, links = {}, {}
     with open_archive(archive) as box:
-        for header, member in _members(box):
-            path = _checked_path(header, archive, folder)
-            if header.islnk() or header.issym():
-                links[path] = _target(header)
-            elif header.isfile():
-                files[path] = member
+        limits = Limits.of(archive)
+        files = _listed(box, folder, limits)
+        folders = {parent for path in files for parent in path.parents}
+        if clash := folders & files.keys():
+            raise Refused(f"{_name(min(clash))} is a file and a folder")
+        if len(files) + len(folders) > limits.members:
+            raise Refused(f"it holds {len(files) + len(folders)} files and folders, too many")
+        size = sum(size_of(member) for member in files.values())
+        if size > limits.size:
+            raise Refused(
+                f"it unpacks to {size / 1e6:.0f} MB; {limits.size / 1e6:.0f} MB would be in "
+                "proportion to its size"
+            )
+    return files
+
+
+def _listed(box: tarfile.TarFile | zipfile.ZipFile, folder, limits: Limits) -> dict:
+    "Return the files of an archive; its links are files under another name."
+    files, links = {}, {}
+    for count, (header, member) in enumerate(_members(box), 1):
+        if count > limits.members:
+            raise Refused(f"it holds more than {limits.members} members, too many for its size")
+        path = _checked_path(header, folder)
+        if path in files and isinstance(box, zipfile.ZipFile):
+            raise Refused(f"two members are called {_name(path)}")
+        if header.islnk() or header.issym():
+            links[path] = _target(header)
+        elif header.isfile():
+            files[path] = member
     for path, target in links.items():
         if target not in files:
-            raise ValueError(
-                f"{archive}: refused: {str(path)!r} is a link to {str(target)!r}, "
-                "which is not a file of the archive"
+            raise Refused(
+                f"{_name(path)} is a link to {_name(target)}, which is not a file of the archive"
             )
     return files | {path: files[target] for path, target in links.items()}
 
@@ -89,10 +250,14 @@ def _members(box: tarfile.TarFile | zipfile.ZipFile) -> Iterator[tuple]:
     "Yield the members of an archive, each with a header as of a .tar."
     if isinstance(box, tarfile.TarFile):
         for member in box:
+            if member.size < 0 or member.issparse() or len(box.pax_headers) > 1000:
+                raise Refused(f"{_name(member.name)} has a header as no archive of photos has it")
+            member.pax_headers = {}  # copies of headers for the whole archive
             yield member, member
         while box.fileobj.read(2**20):  # to the end, which has the checksum of a .tgz
             pass
         return
+    _check_zip(box)
     for member in box.infolist():
         header = tarfile.TarInfo(member.filename)
         if member.is_dir():
@@ -104,19 +269,39 @@ def _members(box: tarfile.TarFile | zipfile.ZipFile) -> Iterator[tuple]:
         yield header, member
 
 
-def _checked_path(header: tarfile.TarInfo, archive, folder) -> PurePosixPath:
+def _check_zip(box: zipfile.ZipFile) -> None:
+    "Refuse methods that nobody uses, and members that share their data."
+    members = sorted(box.infolist(), key=lambda member: member.header_offset)
+    for member in members:
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise Refused(f"{_name(member.filename)} is neither stored nor deflated")
+    for member, after in pairwise(members):  # a header has at least 30 bytes
+        if member.header_offset + 30 + member.compress_size > after.header_offset:
+            raise Refused(f"{_name(after.filename)} overlaps with {_name(member.filename)}")
+
+
+def _name(name) -> str:
+    return repr(_cut(str(name)))
+
+# %% ../../nbs/api/downloads/10_archives.ipynb #f4bf9379
+_device = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(\..*)?", re.I)
+
+
+def _checked_path(header: tarfile.TarInfo, folder) -> PurePosixPath:
     "Return where a member goes, below the folder."
-
-    def refuse(why):
-        return ValueError(f"{archive}: refused: {why}")
-
     if PureWindowsPath(header.name).anchor:  # it knows both kinds of slashes, and drives
-        raise refuse(f"{header.name!r} is an absolute path")
+        raise Refused(f"{_name(header.name)} is an absolute path")
     name = header.name.replace("\\", "/")
+    parts = name.split("/")
+    sizes = [len(part.encode("utf-8", "replace")) for part in parts]
+    if max(sizes) > 255 or sum(sizes) > 1000 or len(parts) > 50 or "\0" in name:
+        raise Refused(f"{_name(header.name)} is too long or too deep a path, or has a zero in it")
+    if any(_device.fullmatch(part) for part in parts):
+        raise Refused(f"{_name(header.name)} is a device of Windows")
     try:
         tarfile.data_filter(header.replace(name=name, deep=False), str(folder))
     except tarfile.FilterError as e:
-        raise refuse(e) from e
+        raise Refused(_cut(str(e))) from e
     return PurePosixPath(posixpath.normpath(name))
 
 
@@ -127,6 +312,25 @@ def _target(header: tarfile.TarInfo) -> PurePosixPath:
     return PurePosixPath(posixpath.normpath(posixpath.join(beside, target)))
 
 # %% ../../nbs/api/downloads/10_archives.ipynb #131cd938
+def copy_member(
+    box: tarfile.TarFile | zipfile.ZipFile,  # an open archive
+    member: tarfile.TarInfo | zipfile.ZipInfo,  # a file in it
+    target: BinaryIO,  # an open file
+) -> None:
+    "Write the content of a member."
+    left = size_of(member)
+    read = box.extractfile if isinstance(box, tarfile.TarFile) else box.open
+    with read(member) as source:
+        while block := source.read(min(2**20, left + 1)):
+            left -= len(block)
+            if left < 0:
+                break
+            target.write(block)
+    if left:
+        name = member.name if isinstance(member, tarfile.TarInfo) else member.filename
+        raise Refused(f"{_name(name)} is not of the size that it states")
+
+# %% ../../nbs/api/downloads/10_archives.ipynb #7724d2ae
 def unpack(
     archives: str | Path | Sequence[str | Path],  # one archive, or several for one folder
     folder: str | Path,  # the folder to make; it must not exist
@@ -136,55 +340,63 @@ def unpack(
 ) -> Path:  # `folder`
     """Unpack archives completely or not at all, and write nothing outside the folder.
 
-    Raise ValueError if an archive is damaged, has a member that leads outside, or lacks one of the
-    files in `needs`; FileExistsError if the folder exists; OSError if the disk has too little room.
+    Raise ValueError if an archive is damaged, has a member that leads outside, unpacks to more than
+    200 times its size, or lacks one of the files in `needs`; FileExistsError if the folder exists;
+    OSError if the disk has too little room.
     """
     if isinstance(archives, (str, Path)):
         archives = [archives]
     folder, needs = Path(folder), set(map(str, needs))
-    files = {archive: files_in(archive, folder) for archive in archives}
-    if flat:
-        files = {
-            a: {PurePosixPath(p.name): m for p, m in found.items()} for a, found in files.items()
-        }
-    missing = sorted(needs - {str(path) for found in files.values() for path in found})
+    chosen = {}  # path -> number of the archive, member
+    for i, archive in enumerate(archives):
+        for path, member in files_in(archive, folder).items():
+            chosen[PurePosixPath(path.name) if flat else path] = i, member
+    missing = sorted(needs - {str(path) for path in chosen})
     if missing:
         raise ValueError(
             f"{', '.join(map(str, archives))}: {len(missing)} of {len(needs)} files are not in "
             f"there, first {missing[0]}"
         )
-    total = sum(_size(member) for found in files.values() for member in found.values())
+    total = sum(size_of(member) for _, member in chosen.values())
     with making(folder):
-        if folder.exists():
+        if os.path.lexists(folder):
             raise FileExistsError(f"{folder}: is there already; move it away to unpack it again")
-        unfinished = folder.with_name(f".{folder.name}.unpacking")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir()
-        check_room(unfinished, total)
-        bar = progress_bar(
-            show=progress, total=total, unit="B", unit_scale=True, desc=f"unpack {folder.name}"
-        )
-        try:
-            with bar:
-                for archive, found in files.items():
-                    with open_archive(archive) as box:
-                        for path, member in found.items():
-                            _write(box, member, unfinished / path)
-                            bar.update(_size(member))
-            os.rename(unfinished, folder)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
+        check_room(folder.parent, total)
+        desc = f"unpack {printable(folder.name)}"
+        bar = progress_bar(show=progress, total=total, unit="B", unit_scale=True, desc=desc)
+        with atomic_folder(folder) as unfinished, bar:
+            for i, archive in enumerate(archives):
+                places = {}  # position in the archive -> member, its names
+                for path, (owner, member) in chosen.items():
+                    if owner == i:
+                        _, paths = places.setdefault(_position(member), (member, []))
+                        paths.append(unfinished / path)
+                with open_archive(archive) as box:
+                    for _, (member, paths) in sorted(places.items()):
+                        _write(box, member, *paths)
+                        bar.update(size_of(member) * len(paths))
     return folder
 
 
-def _size(member: tarfile.TarInfo | zipfile.ZipInfo) -> int:
-    "Return the size of a member in bytes, unpacked."
-    return member.size if isinstance(member, tarfile.TarInfo) else member.file_size
+def _position(member: tarfile.TarInfo | zipfile.ZipInfo) -> int:
+    "Return where a member begins in its archive, which no other member does."
+    return member.offset if isinstance(member, tarfile.TarInfo) else member.header_offset
 
 
-def _write(box, member: tarfile.TarInfo | zipfile.ZipInfo, path: Path) -> None:
-    "Write one member of an open archive to a file."
-    path.parent.mkdir(parents=True, exist_ok=True)
-    read = box.extractfile if isinstance(box, tarfile.TarFile) else box.open
-    with read(member) as source, open(path, "wb") as target:
-        shutil.copyfileobj(source, target, 2**20)
+def _write(box, member, path: Path, *copies: Path) -> None:
+    "Write one member of an open archive to one file or several."
+    with _create(path) as target:
+        copy_member(box, member, target)
+    for copy in copies:
+        with open(path, "rb") as source, _create(copy) as target:
+            while block := source.read(2**20):
+                target.write(block)
+
+
+def _create(path: Path) -> BinaryIO:
+    "Open a new file for writing."
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return open(path, "xb")
+    except (FileExistsError, NotADirectoryError) as e:
+        raise Refused(f"{_name(path.name)} is the name of two files, for this disk") from e
