@@ -41,7 +41,7 @@ from typing import NamedTuple
 from unittest import mock
 
 import torch
-from fuzz_formats import FORMATS, SHARED, TIME, Altered, Sample, digest
+from fuzz_formats import FORMATS, SHARED, TIME, Altered, Format, Sample, digest, misbehaviour
 from fuzz_mutations import (
     NAMES,
     kind_of,
@@ -58,7 +58,6 @@ from deepir.images import ImageError
 
 MB = 10**6
 SECONDS = 5.0  # of an input; twice that when it is tried again alone
-MEMORY = 200 * MB  # of an input, beside 50 times the size of its files
 ROOM = 2 * 2**30  # address space of a process beside what it begins with
 FILE_SIZE = 256 * MB
 LONGEST = 500  # characters of a message, not counting names of files
@@ -339,6 +338,7 @@ class Judge:
 
     def __init__(self, folder: Path, samples: dict, photos: dict[str, bytes]):
         self.samples, self.photos = samples, photos
+        self.memory = {format.name: format.memory for format in FORMATS}
         self.sandbox = Sandbox(folder, photos)
         self.watch = Watch(self.sandbox)
         os.chdir(folder)
@@ -383,7 +383,8 @@ class Judge:
             return "forbidden", self.watch.events[0]
         if changes := self.sandbox.changes():
             return "changed", ", ".join(changes[:5])
-        if memory > MEMORY + 50 * case.size or _is_about_memory(error):
+        limit = self.memory.get(case.format, 200 * MB) + 50 * case.size
+        if memory > limit or _is_about_memory(error):
             return "memory", f"{memory / MB:.0f} MB of memory for {case.size} bytes; {error!r:.100}"
         for text in printed:
             if any(ord(c) < 32 or c in "\x7f\u2028\u202e" for c in text):
@@ -495,7 +496,7 @@ class Process:
 class Campaign:
     "A number of inputs of some formats."
 
-    def __init__(self, folder: Path, formats: list, workers: int):
+    def __init__(self, folder: Path, formats: list[Format], workers: int):
         self.folder, self.workers = folder, workers
         self.samples, self.expected = {}, {}
         for format in formats:
@@ -621,7 +622,7 @@ def _photo_bytes(i: int) -> bytes:
     return _encoded(_photo(i), "JPEG")
 
 
-def _make_samples(folder: Path, format) -> dict[str, Sample]:
+def _make_samples(folder: Path, format: Format) -> dict[str, Sample]:
     place = folder / "made" / format.name
     place.mkdir(parents=True)
     samples = {}
@@ -686,7 +687,7 @@ def table_of(verdicts: list[tuple], quiet: bool = False) -> str:
     return "\n".join(lines)
 
 
-def tasks_of(formats: list, inputs: int, size: int = 50) -> deque:
+def tasks_of(formats: list[Format], inputs: int, size: int = 50) -> deque:
     "Share inputs among formats; return tasks of a few inputs, of all formats in turn."
     whole = sum(format.share for format in formats)
     lists = []
@@ -732,6 +733,23 @@ def kept_tasks(path: Path, campaign: Campaign) -> Iterator[tuple]:
             yield kind, cases[i : i + 10]
 
 
+def check_classes(campaign: Campaign) -> bool:
+    "Read files wrongly in every way; print what is not noticed, and return whether there is any."
+    kind = "misbehaviour"
+    cases = []
+    for key, sample in campaign.samples[kind].items():
+        (name,) = sample.files
+        cases.append(Case(kind, key, {name: b"damaged"}, name, campaign.expected[kind][key]))
+    verdicts = campaign.run(deque([(kind, cases)]), 0, seconds=2, workers=1)
+    wrong = 0
+    for _, case, verdict in [*campaign.verdicts, *verdicts]:
+        if f"{verdict.kind}.txt" != case.damaged:
+            print(f"{case.damaged}: taken for {verdict.kind!r} {verdict.detail}")
+            wrong += 1
+    print(f"{len(cases) - wrong} of {len(CLASSES)} classes of faults are noticed")
+    return wrong > 0
+
+
 def main() -> None:
     p = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -743,6 +761,9 @@ def main() -> None:
     p.add_argument("--workers", type=int, default=2)
     p.add_argument("--keep", type=Path, help="file to which inputs that fail are added")
     p.add_argument("--replay", type=Path, help="read the inputs of such a file first")
+    p.add_argument(
+        "--check", action="store_true", help="see that faults of all classes are noticed"
+    )
     p.add_argument("--quiet", action="store_true", help="print nothing that differs between runs")
     p.add_argument("--faults", type=int, default=40, help="groups of faults to print")
     args = p.parse_args()
@@ -754,12 +775,16 @@ def main() -> None:
     if unknown := {*only} - {format.name for format in FORMATS}:
         sys.exit(f"unknown formats {unknown}; known: {[format.name for format in FORMATS]}")
     torch.set_num_threads(1)
+    if args.check:
+        formats, args.inputs = [misbehaviour(CLASSES)], 0
     if args.number is not None:
         os.environ["FUZZ_TRACEBACK"] = "1"
     memory = Path("/dev/shm")  # a disk in memory: indexes wait for the disk at every write
     place = memory if os.access(memory, os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=place, ignore_cleanup_errors=True) as folder:
         campaign = Campaign(Path(folder), formats, args.workers)
+        if args.check:
+            sys.exit(check_classes(campaign))
         start = time.perf_counter()
         if args.number is not None:
             tasks = deque([(formats[0].name, [args.number])])

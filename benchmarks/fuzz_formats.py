@@ -9,6 +9,8 @@ import lzma
 import os
 import pickle
 import tarfile
+import time
+import warnings
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -97,6 +99,7 @@ class Format:
     name: str
     share: float  # of the campaign's inputs
     make: Callable[[Path], list[Sample]]  # in an empty folder
+    memory: int = 200 * 10**6  # bytes that reading may take, beside 50 times the size of the files
 
 
 # What files hold
@@ -852,13 +855,58 @@ def _names(folder: Path) -> list[Sample]:
     return samples
 
 
+# Misbehaviour, to see that it is noticed
+
+
+def _misbehave(path: Path, how: str) -> object:
+    "Read a file in one of the ways that are faults."
+    if how == "exception":
+        raise KeyError(path.name)
+    if how == "unnamed":
+        raise ValueError("a file that has no name")
+    if how == "message":
+        raise ValueError(f"{path}: several\nlines")
+    if how == "crash":
+        os.abort()
+    if how == "timeout":
+        time.sleep(60)
+    if how == "memory":
+        np.ones(40 * 10**6)
+    if how == "forbidden":
+        os.system("true")
+    if how == "changed":
+        torch.save(0, path.parent.parent / "canary.txt")  # written by C++, which Python can't see
+    if how == "warning":
+        warnings.warn("\x1b[31mred", stacklevel=2)
+    return how if how != "altered" else str(path.read_bytes()[:1] == b"s")
+
+
+def _misbehaviour(folder: Path, classes: tuple[str, ...]) -> list[Sample]:
+    return [
+        Sample(
+            {f"{how}.txt": b"sound"},
+            partial(_misbehave, how=how),
+            refused=how != "altered",
+            checked=True,
+        )
+        for how in classes
+    ]
+
+
+def misbehaviour(classes: tuple[str, ...]) -> Format:
+    "Return a format whose samples are read wrongly, one for each class of faults."
+    return Format("misbehaviour", 1, partial(_misbehaviour, classes=classes))
+
+
+ABOUT_PHOTOS = 10**9  # bytes: 110 megapixels are decoded
+
 FORMATS = (
     Format("checkpoints", 0.18, _checkpoints),
     Format("training states", 0.04, _states),
-    Format("truths", 0.1, _truths),
+    Format("truths", 0.1, _truths, ABOUT_PHOTOS),
     Format("pickles", 0.1, _pickles),
-    Format("lists", 0.1, _lists),
-    Format("photos", 0.19, _photos),
+    Format("lists", 0.1, _lists, ABOUT_PHOTOS),
+    Format("photos", 0.19, _photos, ABOUT_PHOTOS),
     Format("features", 0.07, _features),
     Format("stores", 0.05, _stores),
     Format("collections", 0.03, _collections),
