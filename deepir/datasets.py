@@ -8,11 +8,13 @@ __all__ = ['Dataset', 'ImageList', 'ImageListLabels', 'ImageListLabelsQ', 'Image
 
 # %% ../nbs/api/25_datasets.ipynb #48886a9a
 import csv
+import math
 import os
 import re
 import reprlib
+import stat
 import warnings
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,8 +22,8 @@ import numpy as np
 from PIL import Image
 
 from .core import data_root, parse_calls, plugin, unknown_name
-from .files import read_json
-from .images import ImageError, open_image
+from .files import open_regular, read_json
+from .images import ImageError, Scale, decodable_pixels, open_image
 from .pickles import load_plain
 
 # %% ../nbs/api/25_datasets.ipynb #30af97d0
@@ -38,6 +40,26 @@ def _as_path(value: str | Path, owner: str, argument: str, hint: str = "") -> Pa
         got = f"the {type(value).__name__} {reprlib.repr(value)}"
         raise TypeError(f"{owner}: {argument}: expected a path, got {got}{hint and '; ' + hint}")
     return Path(value)
+
+
+def _check_box(box, owner: str) -> None:
+    "Raise ValueError unless a box is None or four finite numbers."
+    if box is None:
+        return
+    try:
+        is_box = len(box) == 4 and all(math.isfinite(value) for value in box)
+    except (TypeError, OverflowError):
+        is_box = False
+    if not is_box:
+        raise ValueError(
+            f"{owner}: expected a box (x1, y1, x2, y2) of finite numbers, got {_shown(box)}"
+        )
+
+
+def _shown(value) -> str:
+    "Return a value as an error shows it: not longer than a line or two."
+    text = value if isinstance(value, str) else f"{value}"
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def _as_root(root: str | Path | None, owner: str) -> Path:
@@ -76,8 +98,7 @@ class Dataset:
             if values is not None and len(values) != len(self.keys):
                 raise ValueError(f"{self.name}: {len(self.keys)} photos but {len(values)} {what}")
         for key, box in zip(self.keys, self.boxes or []):
-            if box is not None and len(box) != 4:
-                raise ValueError(f"{self.name}: {key}: expected a box (x1, y1, x2, y2), got {box}")
+            _check_box(box, f"{self.name}: {key}")
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -86,19 +107,29 @@ class Dataset:
         "Return the path of photo `i`."
         return self.root / self.keys[i]
 
-    def open(self, i: int) -> Image.Image:
+    def open(
+        self,
+        i: int,  # index of the photo
+        max_size: int | None = None,  # shrink it to this longer side, pixels; None: never
+    ) -> Image.Image:
         "Open photo `i` as RGB, cut to its box if it has one."
-        img = open_image(self.path(i))
         box = self.boxes[i] if self.boxes else None
         if box is None:
-            return img
+            return open_image(self.path(i), max_size)
+        img = open_image(self.path(i))
         x1, y1, x2, y2 = box
         if min(x2, img.width) - max(x1, 0) < 1 or min(y2, img.height) - max(y1, 0) < 1:
             raise ImageError(
                 f"{self.path(i)}: its box {(x1, y1, x2, y2)} is empty in a photo of "
                 f"{img.width}x{img.height} pixels; boxes are (x1, y1, x2, y2)"
             )
-        return img.crop((x1, y1, x2, y2))
+        if (x2 - x1) * (y2 - y1) > max(decodable_pixels, img.width * img.height):
+            raise ImageError(
+                f"{self.path(i)}: its box {(x1, y1, x2, y2)} is far larger than the photo of "
+                f"{img.width}x{img.height} pixels"
+            )
+        img = img.crop((x1, y1, x2, y2))
+        return Scale(max_size, largest=True, can_upscale=False)(img) if max_size else img
 
     @property
     def queries(self) -> "Dataset":
@@ -137,24 +168,56 @@ class Dataset:
 
 # %% ../nbs/api/25_datasets.ipynb #22394fd2
 photo_suffixes = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
+_stray = " \t\r\n"  # around a name, not in it
+
+
+def read_text(
+    path: str | Path,  # a text file in UTF-8
+) -> str:  # with its ends of lines as they are
+    "Read a text file; raise ValueError for what is not text, with the number of the line."
+    with open_regular(path) as file:
+        size = file.seek(0, os.SEEK_END)
+        if size > _max_text:
+            raise ValueError(f"{path}: {size / 1e9:.1f} GB are too large for a text file")
+        file.seek(0)
+        blocks = []
+        while block := file.read(2**20):
+            blocks.append(block)
+            if b"\0" in block:
+                break
+    data = b"".join(blocks)
+    zero = data.find(0)
+    if zero >= 0:
+        raise ValueError(
+            f"{path}: not a text file in UTF-8 (line {_line_of(data, zero)} holds a zero byte); "
+            "save it as UTF-8"
+        )
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as e:
+        raise ValueError(
+            f"{path}: not a text file in UTF-8 (line {_line_of(data, e.start)} holds the byte "
+            f"0x{data[e.start]:02x}); save it as UTF-8"
+        ) from e
+
+
+_max_text = 2**30  # bytes
+
+
+def _line_of(data: bytes, position: int) -> int:
+    return data.count(b"\n", 0, position) + 1
 
 
 def read_lines(
     path: str | Path,  # a text file in UTF-8
 ) -> list[tuple[int, str]]:  # (line number from 1, text) of the lines that are not blank
     "Read the lines of a list; an empty list is an error."
-    lines = enumerate((line.strip() for line in _read_text(path).split("\n")), 1)
+    text = read_text(path).replace("\r\n", "\n").replace("\r", "\n")
+    lines = enumerate((line.strip(_stray) for line in text.split("\n")), 1)
     lines = [(number, line) for number, line in lines if line]
     if not lines:
         raise ValueError(f"{path}: no photos in it")
     return lines
-
-
-def _read_text(path: str | Path) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as e:
-        raise ValueError(f"{path}: not a text file in UTF-8 ({e}); save it as UTF-8") from e
 
 # %% ../nbs/api/25_datasets.ipynb #42e4f3d1
 def _is_table(path: Path) -> bool:
@@ -173,17 +236,46 @@ def _is_header(first: str, others: Sequence[str]) -> bool:
     return is_word and any(_photo_name.search(other) for other in others)
 
 
+class _TableLines:
+    "The lines of a table for `csv.reader`, without comments; a quoted cell may span lines."
+
+    def __init__(self, text: str):
+        self._lines = iter(text.split("\n"))
+        self._row = ""  # the lines since the last row
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines) + "\n"
+        if not self._row and line.lstrip(_stray).startswith("#"):
+            line = "\n"
+        self._row += line
+        return line
+
+    def take(self) -> str:
+        "Return the text of the row that was just read."
+        row, self._row = self._row, ""
+        return row
+
+
 def _read_table(
     path: Path,  # a .csv or .tsv file
     columns: tuple[str, ...],  # ("path", "label") or ("path",)
 ) -> list[list[str]]:  # for each row, the cells of these columns
     "Read columns of a table, whose first row may name them."
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    lines = _read_text(path).split("\n")
-    lines = ["\n" if line.lstrip().startswith("#") else line + "\n" for line in lines]
-    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
+    text = read_text(path)
+    if "\n" not in text:
+        text = text.replace("\r", "\n")  # as old Macs wrote it
+    source = _TableLines(text)
+    reader = csv.reader(source, delimiter=delimiter, skipinitialspace=True, strict=True)
+    rows = []
     try:
-        rows = [(reader.line_num, [cell.rstrip() for cell in row]) for row in reader]
+        for row in reader:
+            is_quoted = '"' in source.take()
+            row = row if is_quoted else [cell.rstrip(_stray) for cell in row]
+            rows.append((reader.line_num, row))
     except csv.Error as e:
         raise ValueError(f"{path}, line {reader.line_num}: {e}") from e
     rows = [(number, row) for number, row in rows if any(row)]
@@ -193,7 +285,7 @@ def _read_table(
     def refuse(number, row, expected):
         return ValueError(
             f"{path}, line {number}: expected {delimiter.join(expected)!r}, "
-            f"got {delimiter.join(row)!r}"
+            f"got {_shown(repr(delimiter.join(row)))}"
         )
 
     number, first = rows[0]
@@ -230,8 +322,11 @@ def read_labels(
     if path.suffix == ".json":
         pairs = _read_object(path).items()
         for key, label in pairs:
-            if label is None or isinstance(label, (list, dict)):
-                raise ValueError(f"{path}: {key!r}: expected a label (text or number), got {label}")
+            if label is None or isinstance(label, (list, dict)) or label != label:  # NaN
+                raise ValueError(
+                    f"{path}: {_shown(repr(key))}: expected a label (text or number), got "
+                    f"{_shown(label)}"
+                )
     elif _is_table(path):
         pairs = _read_table(path, ("path", "label"))
     else:
@@ -242,15 +337,22 @@ def read_labels(
 def _read_pairs(path: Path) -> list[list[str]]:
     "Read 'path label' lines."
     lines = read_lines(path)
-    rows = [line.rsplit(None, 1) for _, line in lines]
+    rows = [_split_last(line) for _, line in lines]
     has_header = _is_header(rows[0][0], [row[0] for row in rows[1:]])
     for i, ((number, line), row) in enumerate(zip(lines, rows)):
         if len(row) != 2 or not _is_pair(line, *row) or (i == 0 and has_header):
             raise ValueError(
-                f"{path}, line {number}: expected 'path label', got {line!r}; the path may hold "
+                f"{path}, line {number}: expected 'path label', got {_shown(repr(line))}; "
+                "the path may hold "
                 "spaces, the label may not; a header, quotes and comments need a .csv or .tsv file"
             )
     return rows
+
+
+def _split_last(line: str) -> list[str]:
+    "Split a line at its last space or tab."
+    end = max(line.rfind(" "), line.rfind("\t"))
+    return [line[:end].rstrip(_stray), line[end + 1 :]] if end > 0 else [line]
 
 
 def _is_pair(line: str, key: str, label: str) -> bool:
@@ -264,6 +366,8 @@ def _is_pair(line: str, key: str, label: str) -> bool:
 
 def _read_object(path: Path) -> dict:
     "Read a .json file that holds an object."
+    if os.path.isfile(path) and os.path.getsize(path) > _max_text:
+        raise ValueError(f"{path}: {os.path.getsize(path) / 1e9:.1f} GB are too large for a list")
     found = read_json(path, "not a .json file")
     if not isinstance(found, dict):
         raise ValueError(
@@ -395,22 +499,34 @@ class ImageClusters(LabelledDataset):
 def photos_below(
     folder: str | Path,  # searched at any depth; names that begin with a dot are passed over
 ) -> list[str]:  # sorted keys, paths below the folder with "/"
-    "List the photos below a folder; warn if there are photos that Pillow cannot read."
+    "List the photos below a folder; warn of those that are left out."
     folder = _as_path(folder, "photos_below", "folder")
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder")
-    keys, heic = [], []
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        below = Path(parent).relative_to(folder)
-        for name in names:
-            suffix = os.path.splitext(name)[1].lower()
-            if name.startswith("."):
-                continue
-            if suffix in photo_suffixes:
-                keys.append((below / name).as_posix())
-            elif suffix in (".heic", ".heif"):
-                heic.append((below / name).as_posix())
+    keys, heic, irregular, closed = [], [], [], []
+    waiting = [""]
+    while waiting:
+        below = waiting.pop()
+        try:
+            with os.scandir(os.path.join(folder, below)) as entries:
+                entries = [entry for entry in entries if not entry.name.startswith(".")]
+        except OSError as e:
+            if not below:
+                raise
+            closed.append(f"{below[:-1]} ({e.strerror})")
+            continue
+        for entry in entries:
+            key = below + entry.name
+            suffix = os.path.splitext(entry.name)[1].lower()
+            is_heic = suffix in (".heic", ".heif")
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(f"{key}/")
+            elif suffix in photo_suffixes or is_heic:
+                mode = _mode_of(entry)
+                if stat.S_ISREG(mode):
+                    (heic if is_heic else keys).append(key)
+                elif not stat.S_ISDIR(mode):
+                    irregular.append(key)
     if heic and ".heic" in Image.registered_extensions():
         keys += heic
     elif heic:
@@ -420,7 +536,30 @@ def photos_below(
             "(pillow_heif.register_heif_opener()); or convert them to .jpg",
             stacklevel=2,
         )
+    if irregular:
+        warnings.warn(
+            f"{folder}: {len(irregular)} names of photos are skipped, because they are not "
+            f"regular files: {_some(irregular)}",
+            stacklevel=2,
+        )
+    if closed:
+        warnings.warn(
+            f"{folder}: {len(closed)} subfolders cannot be read: {_some(closed)}", stacklevel=2
+        )
     return sorted(keys)
+
+
+def _mode_of(entry: os.DirEntry) -> int:
+    "Return what an entry is, or what it links to, as `stat` says it; 0 for a link to nothing."
+    try:
+        return stat.S_IFREG if entry.is_file(follow_symlinks=False) else entry.stat().st_mode
+    except OSError:
+        return 0
+
+
+def _some(names: list[str]) -> str:
+    names = sorted(names)
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 # %% ../nbs/api/25_datasets.ipynb #4204dfac
 class ImageFolder(LabelledDataset):
@@ -449,6 +588,28 @@ _protocols = {  # measure -> (lists of relevant photos, lists of ignored photos)
     "hard": (("hard",), ("junk", "easy")),
 }
 
+
+def _check_indices(values, n: int, owner: str, part: str) -> None:
+    "Raise ValueError unless these are indices of `n` photos."
+    try:
+        indices = np.asarray(values)
+        is_list = indices.ndim == 1
+    except ValueError:  # lists of different lengths in it
+        is_list = False
+    if not is_list:
+        raise ValueError(f"{owner}: {part}: expected a list of numbers, got {_shown(values)}")
+    if not len(indices):
+        return
+    if indices.dtype.kind not in "iuf":
+        wrong = next((i for i in values if not isinstance(i, (int, np.integer))), max(values))
+        raise ValueError(f"{owner}: {part}: expected indices of photos, got {_shown(repr(wrong))}")
+    is_wrong = ~((indices >= 0) & (indices < n))
+    if is_wrong.any():
+        raise ValueError(f"{owner} names photo {indices[is_wrong][0]} of {n} in {part!r}")
+    is_wrong = indices != indices.astype(int)
+    if is_wrong.any():
+        raise ValueError(f"{owner}: {part}: expected indices of photos, got {indices[is_wrong][0]}")
+
 # %% ../nbs/api/25_datasets.ipynb #a50513b2
 class ImageListRelevants(Dataset):
     "A database, queries with boxes, and for each query lists of relevant and junk photos."
@@ -470,15 +631,24 @@ class ImageListRelevants(Dataset):
         for part in ("imlist", "qimlist", "gnd"):
             if not isinstance(truth, dict) or part not in truth:
                 raise ValueError(f"{path}: not a truth file: it has no {part!r}")
+            if not isinstance(truth[part], (list, tuple, np.ndarray)):
+                raise ValueError(
+                    f"{path}: {part}: expected a list, got a {type(truth[part]).__name__}"
+                )
+        for part in ("imlist", "qimlist"):
+            for i, key in enumerate(truth[part]):
+                if not isinstance(key, str):
+                    raise ValueError(
+                        f"{path}: {part}[{i}]: expected the name of a photo, got {_shown(key)}"
+                    )
 
         def with_suffix(names):
             is_named = [Path(n).suffix.lower() in photo_suffixes for n in names]
             return [n if named else n + ext for n, named in zip(names, is_named)]
 
         keys, query_keys = with_suffix(truth["imlist"]), with_suffix(truth["qimlist"])
-        self._set_truth(
-            keys, query_keys, truth["gnd"], root, name or path.stem.removeprefix("gnd_")
-        )
+        name = name or path.stem.removeprefix("gnd_")
+        self._set_truth(keys, query_keys, truth["gnd"], root, name, source=str(path))
 
     @classmethod
     def from_truth(
@@ -492,30 +662,31 @@ class ImageListRelevants(Dataset):
         self._set_truth(truth["imlist"], truth["qimlist"], truth["gnd"], root, name)
         return self
 
-    def _set_truth(self, keys, query_keys, gnd, root, name) -> None:
+    def _set_truth(self, keys, query_keys, gnd, root, name, source=None) -> None:
         super().__init__(keys, root, name=name)
         self.gnd = gnd
+        source = source or self.name
+        if not len(gnd):
+            raise ValueError(f"{source}: no queries in it")
+        if len(gnd) != len(query_keys):
+            raise ValueError(f"{source}: {len(query_keys)} queries but {len(gnd)} truths")
         for q, lists in enumerate(gnd):
+            owner = f"{source}: the truth of query {q}"
+            if not isinstance(lists, dict):
+                raise ValueError(f"{owner} is a {type(lists).__name__}, expected a dictionary")
             has_relevant = "ok" in lists or ("easy" in lists and "hard" in lists)
             if not has_relevant or "junk" not in lists or ("ok" in lists) != ("ok" in gnd[0]):
                 raise ValueError(
-                    f"{self.name}: the truth of query {q} has {sorted(lists)}; "
+                    f"{owner} has {_shown(sorted(map(str, lists)))}; "
                     "expected ok or easy and hard, the same for all queries, and junk"
                 )
-        if not gnd:
-            raise ValueError(f"{self.name}: no queries in it")
-        if len(gnd) != len(query_keys):
-            raise ValueError(f"{self.name}: {len(query_keys)} queries but {len(gnd)} truths")
+            for part in ("ok", "easy", "hard", "junk"):
+                if part in lists:
+                    _check_indices(lists[part], len(self), owner, part)
+            _check_box(lists.get("bbx"), f"{source}: query {q}")
         self.modes = ("mAP",) if "ok" in gnd[0] else ("easy", "medium", "hard")
         boxes = [lists.get("bbx") for lists in gnd]
         self._queries = Dataset(query_keys, root, boxes=boxes, name=f"{self.name} queries")
-        for q in range(len(gnd)):
-            for indices in self.truth(q, self.modes[-1]):
-                wrong = indices[(indices < 0) | (indices >= len(self))]
-                if len(wrong):
-                    raise ValueError(
-                        f"{self.name}: the truth of query {q} names photo {wrong[0]} of {len(self)}"
-                    )
 
     @property
     def queries(self) -> Dataset:

@@ -9,24 +9,17 @@ __all__ = ['ImageError', 'open_image', 'Scale', 'Pad', 'PadSquare', 'CenterCrop'
 import os
 import struct
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import torch
-from PIL import (
-    Image,
-    ImageFile,
-    JpegImagePlugin,
-)
+from PIL import Image, ImageFile, JpegImagePlugin
 from torch import Tensor
 
 from .core import parse_calls, unknown_name
 from .files import open_regular
-
-with suppress(ImportError):  # older versions of Pillow don't have it
-    from PIL import AvifImagePlugin  # noqa: F401
 
 # %% ../nbs/api/05_images.ipynb #b7c1eb92
 decodable_pixels = 110_000_000  # of a photo that is opened
@@ -132,6 +125,7 @@ class _Metered:
 
 def _identify(file):
     "Read the header of a photo; return Pillow's image, whose pixels are not decoded yet."
+    Image.init()  # register the formats, if that hasn't been done
     prefix = file.read(16)
     for name in _formats:
         factory, accept = Image.OPEN.get(name, (None, None))
