@@ -9,11 +9,22 @@ __all__ = ['deepir_eval']
 import argparse
 from pathlib import Path
 
-from .flags import command, extractor_of, picture_file, shared_flags, title_of
+from deepir.cli.flags import (
+    check_output,
+    check_output_folder,
+    command,
+    extractor_of,
+    one_line,
+    picture_file,
+    real_number,
+    shared_flags,
+    title_of,
+)
+from ..core import printable
 from ..datasets import load_dataset
 from ..eval import Report, check_neighbours, evaluate, evaluate_descriptors, postprocess
 from ..extractor import Extractor
-from ..files import read_json, write_json, writing
+from ..files import lock, read_json, write_json, writing
 from ..metrics import as_text
 from ..whiten import Whitening, find_whitening
 
@@ -24,9 +35,11 @@ def eval_parser() -> argparse.ArgumentParser:
         "From photos to mAP: evaluate a retrieval model on a data set. Without arguments: the "
         "embedded model on drawn landmarks."
     )
-    p.add_argument("--aqe", type=float, nargs=2, metavar=("K", "ALPHA"), help="query expansion")
     p.add_argument(
-        "--adba", type=float, nargs=2, metavar=("K", "ALPHA"), help="database augmentation"
+        "--aqe", type=real_number, nargs=2, metavar=("K", "ALPHA"), help="query expansion"
+    )
+    p.add_argument(
+        "--adba", type=real_number, nargs=2, metavar=("K", "ALPHA"), help="database augmentation"
     )
     p.add_argument("--save-feats", help="folder to keep descriptors in, before whitening")
     p.add_argument("--load-feats", help="folder to take descriptors from")
@@ -52,6 +65,8 @@ def read_eval_args(argv: list[str]) -> argparse.Namespace:
     args = eval_parser().parse_args(argv)
     for name in ("aqe", "adba"):
         if pair := getattr(args, name):
+            if pair[0] != int(pair[0]):
+                raise ValueError(f"--{name} {pair[0]:g}: expected a whole number of photos")
             setattr(args, name, (int(pair[0]), pair[1]))
     if args.dataset == "ToyLandmarks" and args.checkpoint in (
         None,
@@ -61,6 +76,8 @@ def read_eval_args(argv: list[str]) -> argparse.Namespace:
         args.whiten = args.whiten or "ToyLandmarks_train"
     if not argv:
         args.picture = "deepir_eval.png"
+    check_output(args.out_json, args.picture, args.html)
+    check_output_folder(args.save_feats)
     if args.out_json:
         read_results(args.out_json)  # can results be added to it?
     return args
@@ -122,8 +139,10 @@ def read_results(path: str | Path) -> dict:
 
 # %% ../../nbs/api/cli/10_eval.ipynb #2b6f7e8e
 def add_results(path: str | Path, name: str, results: dict) -> None:
-    "Add results to those that a file holds."
-    write_json(path, {**read_results(path), name: results}, indent=1)
+    "Add results to those that a file holds, also while other processes add theirs."
+    path = Path(path)
+    with lock(path.with_name(f".{path.name}.lock")):
+        write_json(path, {**read_results(path), name: results}, indent=1)
 
 # %% ../../nbs/api/cli/10_eval.ipynb #f7555a20
 def find_model(
@@ -149,7 +168,10 @@ def deepir_eval(
     dataset.check_truth()
     check_neighbours(dataset, args.aqe, args.adba)
     extractor, whitening = find_model(args)
-    print(dataset)
+    if extractor:
+        photos = len(dataset) + len(dataset.queries)
+        check_output_folder(args.save_feats, size=4 * extractor.dim * photos)
+    print(printable(dataset))
     if extractor:
         millions = sum(p.numel() for p in extractor.net.parameters()) / 1e6
         print(f"model {title_of(extractor)}, {millions:.2f} M parameters")
@@ -172,7 +194,7 @@ def deepir_eval(
     measures = [f" * {name} = {as_text(v, 'g')}" for name, v in results_of(last).items()]
     print("\n" + table_of(reports) + "\n\n" + "\n".join(measures))
     for failure in first.failed:
-        print(f"left out: {failure.reason}")
+        print(f"left out: {one_line(failure.reason)}")
     if args.out_json:
         add_results(args.out_json, args.dataset, results_of(last, args.detailed))
     if args.picture:
@@ -188,11 +210,11 @@ def _draw(report: Report, path: str) -> None:
 
     with writing(path) as temporary:
         show_ranking(report, range(min(5, len(report.queries)))).savefig(temporary, dpi=100)
-    print(f"rankings drawn in {path}")
+    print(f"rankings drawn in {printable(path)}")
 
 
 def _write_page(report: Report, path: str, title: str) -> None:
     from deepir.viz.gallery import rows_of, write_gallery
 
     write_gallery(path, rows_of(report, range(len(report.queries))), title)
-    print(f"a page to look at: {path}")
+    print(f"a page to look at: {printable(path)}")

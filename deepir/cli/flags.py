@@ -364,23 +364,22 @@ def picture_file(text: str) -> str:
 # %% ../../nbs/api/cli/00_flags.ipynb #365fa4a0
 def check_output(
     *paths: str | Path | None,  # files to write; None is left out
-    size: int = 0,  # bytes that will be written beside the first
+    size: int = 0,  # bytes that will be written beside each
 ) -> None:
     "Raise OSError if a file cannot be written, without leaving a trace."
-    for path in paths:
-        if path is not None:
-            _check_place(path, stat.S_ISREG, "a file")
-    if size and paths:
-        check_room(_standing_folder(Path(paths[0]).parent), size)
+    for path in filter(lambda path: path is not None, paths):
+        _check_place(path, stat.S_ISREG, "a file")
+        check_room(_standing_folder(Path(path).parent), size)
 
 
 def check_output_folder(
     *paths: str | Path | None,  # folders to write into; None is left out
+    size: int = 0,  # bytes that will be written into each
 ) -> None:
     "Raise OSError if nothing can be written into a folder, without leaving a trace."
-    for path in paths:
-        if path is not None:
-            _check_place(path, stat.S_ISDIR, "a folder")
+    for path in filter(lambda path: path is not None, paths):
+        _check_place(path, stat.S_ISDIR, "a folder")
+        check_room(_standing_folder(Path(path)), size)
 
 
 def _check_place(path: str | Path, is_right: Callable[[int], bool], kind: str) -> None:
@@ -389,10 +388,10 @@ def _check_place(path: str | Path, is_right: Callable[[int], bool], kind: str) -
             raise OSError("it has no name")
         if os.path.exists(path) and not is_right(os.stat(path).st_mode):
             raise OSError(f"it is there, but not {kind}")
-        with suppress(FileNotFoundError):
-            os.lstat(path)  # is the name too long?
         is_folder = kind == "a folder" and os.path.isdir(path)
         folder = Path(path) if is_folder else _standing_folder(Path(path).parent)
+        with suppress(FileNotFoundError):
+            os.lstat(folder / Path(path).name)  # is the name too long?
         with tempfile.TemporaryFile(dir=folder):
             pass
     except (OSError, ValueError) as e:
