@@ -206,8 +206,10 @@ def _read_photo(path: Path) -> None:
 
 def _describe_folder(extractor: Extractor, folder: Path) -> None:
     "Describe a folder in which photos may be damaged; the others must be described."
-    features = extract(ImageFolder(folder), extractor, on_error="skip", progress=False)
-    if "sound.jpg" not in features.keys or len(features.keys) + len(features.failed) != 2:
+    dataset = ImageFolder(folder)
+    features = extract(dataset, extractor, on_error="skip", progress=False)
+    described = [*features.keys, *(failure.key for failure in features.failed)]
+    if "sound.jpg" not in features.keys or sorted(described) != dataset.keys:
         raise Altered(f"described {features.keys}, failed {features.failed}")
     for failure in features.failed:
         if failure.key not in failure.reason or "\n" in failure.reason.replace(failure.key, ""):
