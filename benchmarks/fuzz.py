@@ -41,7 +41,18 @@ from typing import NamedTuple
 from unittest import mock
 
 import torch
-from fuzz_formats import FORMATS, SHARED, TIME, Altered, Format, Sample, digest, misbehaviour
+from fuzz_formats import (
+    FORMATS,
+    SHARED,
+    TIME,
+    Altered,
+    Format,
+    Sample,
+    digest,
+    encoded,
+    misbehaviour,
+    small_photo,
+)
 from fuzz_mutations import (
     NAMES,
     kind_of,
@@ -196,15 +207,20 @@ class Sandbox:
     "A folder with the files of an input, and others that no input may change."
 
     def __init__(self, folder: Path, photos: dict[str, bytes]):
+        self.folder, self.input, self.photos = folder, folder / "inbox", photos
+        self.make()
+
+    def make(self) -> None:
+        "Make the sandbox as it should be."
+        folder = self.folder
         shutil.rmtree(folder, ignore_errors=True)
-        self.folder, self.input = folder, folder / "inbox"
         (folder / "outside").mkdir(parents=True)
         (folder / SHARED).mkdir()
         for name in ("canary.txt", "outside/canary.txt"):
             (folder / name).write_bytes(b"nobody may change this")
-        for name, data in photos.items():
+        for name, data in self.photos.items():
             (folder / SHARED / name).write_bytes(data)
-        (folder / "outside/photo.jpg").write_bytes(photos["0.jpg"])
+        (folder / "outside/photo.jpg").write_bytes(self.photos["0.jpg"])
         os.mkfifo(folder / "pipe.jpg")
         os.symlink("loop.jpg", folder / "loop.jpg")
         self.input.mkdir()
@@ -228,7 +244,6 @@ class Sandbox:
                 os.link(self.folder / "canary.txt", path)
             elif data != "nothing":
                 os.symlink(self.folder / "canary.txt" if "canary" in data else path, path)
-        # A hard link changes the number of links of the canary itself.
         self.before = None if writes else self._listing(outside=False)
 
     def changes(self) -> list[str]:
@@ -252,10 +267,6 @@ class Sandbox:
                         continue
                     listing[entry.path] = found.st_mode, found.st_size, found.st_mtime_ns
         return listing
-
-    def restore(self, photos: dict[str, bytes]) -> None:
-        "Make the sandbox as it was."
-        self.__init__(self.folder, photos)
 
 
 def _differences(before: dict, after: dict) -> list[str]:
@@ -307,7 +318,7 @@ class Watch:
         path = os.path.abspath(os.fsdecode(path))
         if path == "/dev/null":
             return
-        is_input = path.startswith(self.input)
+        is_input = path == self.input or path.startswith(self.input + "/")
         if is_writing:
             is_wrong = not (is_input and self.writes)
         else:
@@ -337,13 +348,14 @@ class Judge:
     "Read inputs in a sandbox and say what becomes of them."
 
     def __init__(self, folder: Path, samples: dict, photos: dict[str, bytes]):
-        self.samples, self.photos = samples, photos
+        self.samples = samples
         self.memory = {format.name: format.memory for format in FORMATS}
         self.sandbox = Sandbox(folder, photos)
         self.watch = Watch(self.sandbox)
         os.chdir(folder)
 
-    def judge(self, case: Case, started=lambda: None) -> Verdict:
+    def judge(self, case: Case) -> Verdict:
+        "Read an input."
         sample = self.samples[case.format][case.sample]
         self.sandbox.lay(case, sample.writes)
         path = self.sandbox.input
@@ -356,9 +368,8 @@ class Judge:
         with open("/proc/self/clear_refs", "w") as file:
             file.write("5")  # begin a new VmHWM
         memory = _memory("VmRSS")
-        started()
         start = time.perf_counter()
-        error, result, printed = None, None, []
+        error, result = None, None
         with warnings.catch_warnings(record=True) as noted:
             warnings.simplefilter("always")
             self.watch.is_on = True
@@ -375,7 +386,7 @@ class Judge:
         if error is not None and os.environ.get("FUZZ_TRACEBACK"):
             traceback.print_exception(error)
         if self.watch.events or self.sandbox.changes():
-            self.sandbox.restore(self.photos)
+            self.sandbox.make()
         return Verdict(kind, detail, place, seconds, memory)
 
     def _verdict(self, case, sample, result, error, printed, memory) -> tuple[str, str]:
@@ -463,21 +474,16 @@ def _worker(pipe, folder: Path, samples: dict, expected: dict, photos: dict) -> 
     while (task := pipe.recv()) is not None:
         kind, seed, numbers = task
         for number in numbers:
-            pipe.send(("making", number))
-            if isinstance(number, Case):
-                case = number
-            else:
+            signal.alarm(60)  # the end of a process that hangs when the campaign is gone
+            case = number
+            if not isinstance(case, Case):
                 try:
                     case = make_case(kind, samples[kind], expected[kind], seed, number)
-                except Exception as e:
-                    e.add_note(f"{kind} {number}") if hasattr(e, "add_note") else None
-                    traceback.print_exception(e, file=log)
-                    log.flush()
-                    pipe.send(("broken", "".join(traceback.format_exception(e))))
+                except Exception:
+                    pipe.send(f"{kind} {number} cannot be made: {traceback.format_exc()}")
                     raise
-            pipe.send(("started", number))
-            pipe.send(("done", judge.judge(case)))
-        pipe.send(("idle", None))
+            pipe.send(None)
+            pipe.send(judge.judge(case))
 
 
 @dataclass
@@ -501,7 +507,7 @@ class Campaign:
         self.samples, self.expected = {}, {}
         for format in formats:
             self.samples[format.name] = _make_samples(folder, format)
-        self.photos = {f"{i}.jpg": _photo_bytes(i) for i in range(4)}
+        self.photos = {f"{i}.jpg": encoded(small_photo(i), "JPEG") for i in range(4)}
         judge = Judge(folder / "sound", self.samples, self.photos)
         for name, samples in self.samples.items():
             self.expected[name] = {}
@@ -513,8 +519,14 @@ class Campaign:
         self.context = multiprocessing.get_context("fork")
         self.verdicts: list[tuple] = []  # (format, number or case, verdict)
 
-    def run(self, tasks: deque, seed: int, seconds: float = SECONDS, workers: int | None = None):
-        "Judge the inputs of tasks (format, numbers)."
+    def run(
+        self,
+        tasks: deque,  # of (format, numbers or cases)
+        seed: int,
+        seconds: float = SECONDS,  # of an input
+        workers: int | None = None,
+    ) -> list[tuple]:  # (format, number or case, verdict) of those whose process died or hung
+        "Judge inputs."
         processes = [self._start(n) for n in range(workers or self.workers)]
         for process in processes:
             self._give(process, tasks, seed)
@@ -533,7 +545,8 @@ class Campaign:
                         "timeout", f"more than {seconds:g} s", _last_place(self, process)
                     )
                 if fault:
-                    suspects.append((process.task[0], process.rest.popleft(), fault))
+                    if process.rest:
+                        suspects.append((process.task[0], process.rest.popleft(), fault))
                     processes[i] = self._replace(process)
                 if processes[i].task and not processes[i].rest:
                     processes[i].task = None
@@ -576,12 +589,12 @@ class Campaign:
         "Take what a worker says; return a verdict if it has died."
         try:
             while process.pipe.poll():
-                what, value = process.pipe.recv()
+                answer = process.pipe.recv()
                 process.since = time.monotonic()
-                if what == "broken":
-                    raise SystemExit(value)
-                if what == "done":
-                    self.verdicts.append((process.task[0], process.rest.popleft(), value))
+                if isinstance(answer, str):
+                    sys.exit(answer)
+                if answer is not None:  # None: an input is made, and will be read
+                    self.verdicts.append((process.task[0], process.rest.popleft(), answer))
         except (EOFError, ConnectionResetError):
             process.process.join()
             code = process.process.exitcode
@@ -614,12 +627,6 @@ def _last_place(campaign: Campaign, process: Process) -> str:
         else None
     )
     return " ".join(found.groups()) if found else ""
-
-
-def _photo_bytes(i: int) -> bytes:
-    from fuzz_formats import _encoded, _photo
-
-    return _encoded(_photo(i), "JPEG")
 
 
 def _make_samples(folder: Path, format: Format) -> dict[str, Sample]:

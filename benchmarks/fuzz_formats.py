@@ -145,13 +145,13 @@ def _files_below(folder: Path) -> dict[str, bytes]:
 # Photos
 
 
-def _photo(seed: int, size: tuple[int, int] = (40, 30)) -> Image.Image:
+def small_photo(seed: int, size: tuple[int, int] = (40, 30)) -> Image.Image:
     rng = np.random.default_rng(seed)
     small = Image.fromarray(rng.integers(0, 256, (5, 6, 3), dtype=np.uint8))
     return small.resize(size, Image.Resampling.BICUBIC)
 
 
-def _encoded(photo: Image.Image, kind: str, **options) -> bytes:
+def encoded(photo: Image.Image, kind: str, **options) -> bytes:
     out = io.BytesIO()
     photo.save(out, kind, **options)
     return out.getvalue()
@@ -159,41 +159,41 @@ def _encoded(photo: Image.Image, kind: str, **options) -> bytes:
 
 def _many_photos() -> dict[str, bytes]:
     "Return photos of all kinds that are read."
-    photo, grey = _photo(0), _photo(1).convert("L")
+    photo, grey = small_photo(0), small_photo(1).convert("L")
     exif = Image.Exif()
     exif[0x0112] = 6
     clear = photo.convert("RGBA")
     clear.putalpha(grey)
     deep = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
-    frames = dict(save_all=True, append_images=[_photo(2), _photo(3)])
+    frames = dict(save_all=True, append_images=[small_photo(2), small_photo(3)])
     return {
-        "rgb.jpg": _encoded(photo, "JPEG", exif=exif),
-        "progressive.jpg": _encoded(photo, "JPEG", progressive=True),
-        "grey.jpg": _encoded(grey, "JPEG"),
-        "cmyk.jpg": _encoded(photo.convert("CMYK"), "JPEG"),
-        "rgb.png": _encoded(photo, "PNG", exif=exif),
-        "clear.png": _encoded(clear, "PNG"),
-        "palette.png": _encoded(photo.quantize(16), "PNG", transparency=3),
-        "deep.png": _encoded(deep, "PNG"),
-        "bilevel.png": _encoded(grey.convert("1"), "PNG"),
-        "moving.png": _encoded(photo, "PNG", **frames),
-        "lossy.webp": _encoded(photo, "WEBP"),
-        "lossless.webp": _encoded(clear, "WEBP", lossless=True),
-        "moving.webp": _encoded(photo, "WEBP", **frames),
-        "raw.tif": _encoded(photo, "TIFF"),
-        "deflate.tif": _encoded(photo, "TIFF", compression="tiff_adobe_deflate"),
-        "lzw.tif": _encoded(photo, "TIFF", compression="tiff_lzw"),
-        "jpeg.tif": _encoded(photo, "TIFF", compression="jpeg"),
-        "deep.tif": _encoded(deep, "TIFF"),
-        "float.tif": _encoded(grey.convert("F"), "TIFF"),
-        "cmyk.tif": _encoded(photo.convert("CMYK"), "TIFF"),
-        "pages.tif": _encoded(photo, "TIFF", **frames),
-        "palette.gif": _encoded(photo, "GIF"),
-        "moving.gif": _encoded(photo, "GIF", **frames),
-        "rgb.bmp": _encoded(photo, "BMP"),
-        "palette.bmp": _encoded(photo.quantize(16), "BMP"),
-        "rgb.ppm": _encoded(photo, "PPM"),
-        "grey.ppm": _encoded(grey, "PPM"),
+        "rgb.jpg": encoded(photo, "JPEG", exif=exif),
+        "progressive.jpg": encoded(photo, "JPEG", progressive=True),
+        "grey.jpg": encoded(grey, "JPEG"),
+        "cmyk.jpg": encoded(photo.convert("CMYK"), "JPEG"),
+        "rgb.png": encoded(photo, "PNG", exif=exif),
+        "clear.png": encoded(clear, "PNG"),
+        "palette.png": encoded(photo.quantize(16), "PNG", transparency=3),
+        "deep.png": encoded(deep, "PNG"),
+        "bilevel.png": encoded(grey.convert("1"), "PNG"),
+        "moving.png": encoded(photo, "PNG", **frames),
+        "lossy.webp": encoded(photo, "WEBP"),
+        "lossless.webp": encoded(clear, "WEBP", lossless=True),
+        "moving.webp": encoded(photo, "WEBP", **frames),
+        "raw.tif": encoded(photo, "TIFF"),
+        "deflate.tif": encoded(photo, "TIFF", compression="tiff_adobe_deflate"),
+        "lzw.tif": encoded(photo, "TIFF", compression="tiff_lzw"),
+        "jpeg.tif": encoded(photo, "TIFF", compression="jpeg"),
+        "deep.tif": encoded(deep, "TIFF"),
+        "float.tif": encoded(grey.convert("F"), "TIFF"),
+        "cmyk.tif": encoded(photo.convert("CMYK"), "TIFF"),
+        "pages.tif": encoded(photo, "TIFF", **frames),
+        "palette.gif": encoded(photo, "GIF"),
+        "moving.gif": encoded(photo, "GIF", **frames),
+        "rgb.bmp": encoded(photo, "BMP"),
+        "palette.bmp": encoded(photo.quantize(16), "BMP"),
+        "rgb.ppm": encoded(photo, "PPM"),
+        "grey.ppm": encoded(grey, "PPM"),
     }
 
 
@@ -228,14 +228,14 @@ _EPS = b"""%!PS-Adobe-3.0 EPSF-3.0
 
 def _disguised_photos() -> dict[str, bytes]:
     "Return files of kinds that deepir doesn't read, under the names of photos."
-    photo = _photo(0)
+    photo = small_photo(0)
     files = {"eps.jpg": _EPS, "svg.png": b'<svg><image href="../canary.txt"/></svg>'}
     for kind in ("ICO", "TGA", "PCX", "SGI", "IM", "DDS", "JPEG2000", "MPO", "PDF", "ICNS", "QOI"):
         try:
-            files[f"{kind.lower()}.jpg"] = _encoded(photo, kind)
+            files[f"{kind.lower()}.jpg"] = encoded(photo, kind)
         except (OSError, KeyError):  # Pillow was built without it
             continue
-    files["xbm.jpg"] = _encoded(photo.convert("1"), "XBM")
+    files["xbm.jpg"] = encoded(photo.convert("1"), "XBM")
     files["wmf.jpg"] = b"\xd7\xcd\xc6\x9a\x00\x00" + bytes(36)
     files["psd.jpg"] = (
         b"8BPS\x00\x01" + bytes(6) + b"\x00\x03\x00\x00\x00\x1e\x00\x00\x00\x28\x00\x08\x00\x03"
@@ -252,7 +252,7 @@ def _photos(folder: Path) -> list[Sample]:
     for name, data in _disguised_photos().items():
         samples.append(Sample({name: data}, _read_photo, refused=True, share=0.3))
     read = partial(_describe_folder, small_extractor())
-    sound = _encoded(_photo(7), "JPEG")
+    sound = encoded(small_photo(7), "JPEG")
     for name in ("rgb.jpg", "clear.png", "lossy.webp", "deflate.tif", "moving.gif"):
         files = {name: photos[name], "sound.jpg": sound}
         samples.append(Sample(files, read, targets=[name], by_folder=True))
@@ -289,7 +289,7 @@ def _fill_small_net(path: Path) -> object:
 
 def _load_and_describe(path: Path) -> object:
     extractor = Extractor(path, device="cpu", threads=1)
-    return extractor.encode(_photo(0, (64, 48)))
+    return extractor.encode(small_photo(0, (64, 48)))
 
 
 def _original_pca():
@@ -412,7 +412,7 @@ def _states(folder: Path) -> list[Sample]:
     for i in range(4):
         path = folder / "photos" / f"{i}.jpg"
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes(_encoded(_photo(i), "JPEG"))
+        path.write_bytes(encoded(small_photo(i), "JPEG"))
     _resume(folder)
     files = {
         name: data for name, data in _files_below(folder).items() if not name.endswith(".lock")
@@ -527,19 +527,19 @@ def _hostile_pickles() -> dict[str, bytes]:
     def dtype(code):
         return b"cnumpy\ndtype\n" + _text_of(code) + b"K\x00K\x01\x87R"
 
-    def encoded(text):
+    def latin(text):
         return b"c_codecs\nencode\n" + _text_of(text) + _text_of("latin1") + b"\x86R"
 
     array = (
-        b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\x00\x85" + encoded("b") + b"tR"
+        b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\x00\x85" + latin("b") + b"tR"
     )
     state = b"(K\x03" + _text_of("|") + b"N" + _text_of("f") + b"\x85}" + _text_of("f")
     state += dtype("O") + b"K\x00\x86sK\x08K\x01K\x00tb"
     with_fields = (
-        b"(K\x01K\x02\x85" + dtype("V8") + state + b"\x89" + encoded("AAAAAAA\0" * 2) + b"tb"
+        b"(K\x01K\x02\x85" + dtype("V8") + state + b"\x89" + latin("AAAAAAA\0" * 2) + b"tb"
     )
-    plain = b"(K\x01K\x02\x85" + dtype("O") + b"\x89" + encoded("AAAAAAA\0" * 2) + b"tb"
-    big = b"(K\x01J\xff\xff\xff\x3f\x85" + dtype("f8") + b"\x89" + encoded("A") + b"tb"
+    plain = b"(K\x01K\x02\x85" + dtype("O") + b"\x89" + latin("AAAAAAA\0" * 2) + b"tb"
+    big = b"(K\x01J\xff\xff\xff\x3f\x85" + dtype("f8") + b"\x89" + latin("A") + b"tb"
     ends = {"fields.pkl": with_fields, "objects.pkl": plain, "big.pkl": big}
     files = {name: b"\x80\x02" + array + end + b"." for name, end in ends.items()}
     return files | {"memo.pkl": b"\x80\x02Nr\xff\xff\xff\x7f."}
@@ -639,7 +639,7 @@ def _stores(folder: Path) -> list[Sample]:
     photos = folder / "photos"
     photos.mkdir()
     for i in range(5):
-        (photos / f"{i}.jpg").write_bytes(_encoded(_photo(i), "JPEG"))
+        (photos / f"{i}.jpg").write_bytes(encoded(small_photo(i), "JPEG"))
     (photos / "bad.jpg").write_bytes(b"not a photo")
     store = folder / "store"
     extract(ImageFolder(photos), small_extractor(), store, "skip", progress=False, shard=3)
@@ -651,7 +651,7 @@ class _Searcher:
 
     def __init__(self):
         self.extractor = small_extractor()
-        self.query = _photo(2)
+        self.query = small_photo(2)
         self.extractor.encode(self.query)
 
     def __call__(self, folder: Path) -> object:
@@ -664,7 +664,7 @@ def _collections(folder: Path) -> list[Sample]:
     for i in range(5):
         path = folder / f"place {i % 2}" / f"{i}.jpg"
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes(_encoded(_photo(i), "JPEG"))
+        path.write_bytes(encoded(small_photo(i), "JPEG"))
         os.utime(path, (TIME, TIME))
     (folder / "bad.jpg").write_bytes(b"not a photo")
     os.utime(folder / "bad.jpg", (TIME, TIME))
@@ -745,7 +745,7 @@ def _kaptures(folder: Path) -> list[Sample]:
     records = "".join(f"{i}, cam, test/{i}.jpg\n" for i in range(3))
     put("sensors/records_camera.txt", (first + "# time, id, path\n" + records).encode())
     for i in range(3):
-        put(f"sensors/records_data/test/{i}.jpg", _encoded(_photo(i), "JPEG"))
+        put(f"sensors/records_data/test/{i}.jpg", encoded(small_photo(i), "JPEG"))
     extract_kapture(folder, small_extractor(), "small", progress=False)
     files = _files_below(folder)
     below = "reconstruction/global_features/small/"
@@ -842,7 +842,7 @@ def _keep_names(folder: Path) -> None:
 
 
 def _names(folder: Path) -> list[Sample]:
-    photo = _encoded(_photo(0), "JPEG")
+    photo = encoded(small_photo(0), "JPEG")
     usable = [
         name
         for name in fuzz_mutations.NAMES
@@ -852,7 +852,7 @@ def _names(folder: Path) -> list[Sample]:
     samples = []
     for i in range(0, len(names), 4):
         files = {f"photos/{name}.jpg": photo for name in names[i : i + 4]}
-        files |= {f"photos/{names[i]}/x.jpg": _encoded(_photo(i), "JPEG")}
+        files |= {f"photos/{names[i]}/x.jpg": encoded(small_photo(i), "JPEG")}
         samples.append(Sample(files, _keep_names, by_folder=True, writes=True))
     return samples
 
