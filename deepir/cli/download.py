@@ -6,11 +6,10 @@
 __all__ = ['deepir_download']
 
 # %% ../../nbs/api/cli/60_download.ipynb #503cbf27
-import argparse
 from pathlib import Path
 
-from .flags import add_common_flags, command
-from ..core import data_root
+from .flags import Parser, add_common_flags, check_output_folder, command
+from ..core import data_root, printable
 from ..downloads.fetch import catalogue, download, is_there, sources
 
 # %% ../../nbs/api/cli/60_download.ipynb #fb214f8b
@@ -19,7 +18,7 @@ def deepir_download(
     argv: list[str] | None = None,  # arguments; those of the command line if None
 ) -> None:
     "Fetch data sets and checkpoints by name, or list them if there is no name."
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="deepir_download",
         description="Fetch data sets and checkpoints. If the command is stopped, the same command "
         "goes on from there. Without a name, list what there is.",
@@ -36,8 +35,10 @@ def deepir_download(
     root = args.root or data_root()
     for name in args.names:
         is_there(name, root)  # a misspelt name is an error before the first download
+    if args.names:
+        check_output_folder(root)
     for name in args.names:
-        print(f"{name}: {download(name, root, args.keep)}")
+        print(f"{name}: {printable(download(name, root, args.keep))}")
     if not args.names:
         print(_listing(root))
 
@@ -49,4 +50,4 @@ def _listing(root: Path) -> str:
         size = sum(sources[file].size or 0 for file in files)
         size = f"{size / 1e9:.1f} GB" if size else ""
         lines.append(f"{name:24}{size:10}{'there' if is_there(name, root) else 'not there'}")
-    return "\n".join([*lines, f"in {root}"])
+    return "\n".join([*lines, f"in {printable(root)}"])

@@ -7,10 +7,20 @@ __all__ = ['deepir_extract']
 
 # %% ../../nbs/api/cli/20_extract.ipynb #54484ac2
 import argparse
+import json
 import shutil
 from pathlib import Path
 
-from .flags import command, extractor_of, shared_flags, title_of
+from deepir.cli.flags import (
+    check_output,
+    check_output_folder,
+    command,
+    extractor_of,
+    one_line,
+    shared_flags,
+    title_of,
+)
+from ..core import printable
 from ..datasets import load_dataset
 from ..distributed import process_group
 from ..files import writing
@@ -21,6 +31,12 @@ def output_file(text: str) -> Path:
     if not text.endswith(".npy"):
         raise argparse.ArgumentTypeError(f"{text!r}: expected a file that ends in .npy")
     return Path(text)
+
+# %% ../../nbs/api/cli/20_extract.ipynb #ff8f6d3d
+def name_as_line(name: str) -> str:
+    "Return a name as one line of text, from which it can be read back."
+    is_plain = name.isprintable() and name == name.strip() and not name.startswith('"')
+    return name if is_plain and name else json.dumps(name)
 
 # %% ../../nbs/api/cli/20_extract.ipynb #62567c9b
 def extract_parser() -> argparse.ArgumentParser:
@@ -51,14 +67,18 @@ def deepir_extract(
     "Describe a data set and save the descriptors as .npy."
     args = extract_parser().parse_args(argv)
     dataset, extractor = load_dataset(args.dataset), extractor_of(args)
+    check_output(args.output)
+    check_output_folder(args.store)
     parts = {"": dataset}
     if dataset.queries is not dataset:
         parts = {".dbdescs": dataset, ".qdescs": dataset.queries}
+    plain = extractor.replace(whiten=None)
+    for part in parts.values():  # the file and what is kept on the way
+        check_output(args.output, size=4 * len(part) * (plain.dim + extractor.dim))
     whitening = args.whiten or "the model's own" if extractor.whitening else "none"
     group = process_group(extractor.device)
     if group.rank == 0:
-        print(f"model {title_of(extractor)}; whitening: {whitening}")
-    plain = extractor.replace(whiten=None)
+        print(f"model {title_of(extractor)}; whitening: {one_line(whitening)}")
     for suffix, photos in parts.items():
         path = args.output.with_name(args.output.stem + suffix + ".npy")
         store = args.store / suffix.strip(".") if args.store else path.with_suffix(".store")
@@ -69,10 +89,12 @@ def deepir_extract(
             features = features.whiten(extractor.whitening)
         features.save(path)
         with writing(path.with_suffix(".txt")) as temporary:
-            temporary.write_text("\n".join(features.keys) + "\n")
+            lines = [name_as_line(key) + "\n" for key in features.keys]
+            temporary.write_text("".join(lines), encoding="utf-8")
         if not args.store and group.size == 1:  # other processes may still be reading it
             shutil.rmtree(store)
         shape = tuple(features.desc.shape)
-        print(f"{shape} descriptors in {path}, names in {path.with_suffix('.txt').name}")
+        names = path.with_suffix(".txt").name
+        print(f"{shape} descriptors in {printable(path)}, names in {printable(names)}")
         for failure in features.failed:
-            print(f"left out: {failure.reason}")
+            print(f"left out: {one_line(failure.reason)}")

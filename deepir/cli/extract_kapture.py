@@ -9,7 +9,8 @@ __all__ = ['deepir_extract_kapture']
 import argparse
 from pathlib import Path
 
-from .flags import command, extractor_of, model_of, shared_flags, title_of
+from .flags import command, extractor_of, model_of, one_line, shared_flags, title_of
+from ..core import printable
 from ..interop.kapture import KaptureImages, extract_kapture
 
 # %% ../../nbs/api/cli/70_extract_kapture.ipynb #adbbeced
@@ -38,9 +39,9 @@ def deepir_extract_kapture(
     args = extract_kapture_parser().parse_args(argv)
     photos, extractor = KaptureImages(args.kapture_root), extractor_of(args)
     whitening = args.whiten or "the model's own" if extractor.whitening else "none"
-    print(f"model {title_of(extractor)}; whitening: {whitening}")
+    print(f"model {title_of(extractor)}; whitening: {one_line(whitening)}")
     kind = args.global_features_type or Path(model_of(args)).stem
     features = extract_kapture(photos, extractor, kind, args.on_error)
-    print(f"{features}, in {features.config.parent}")
+    print(printable(f"{features}, in {features.config.parent}"))
     for failure in features.failed:
-        print(f"left out: {failure.reason}")
+        print(f"left out: {one_line(failure.reason)}")
