@@ -79,9 +79,9 @@ class _HashedPhotos(Dataset):
         super().__init__(keys, folder)
         self._digests = {}
 
-    def open(self, i: int) -> Image.Image:
+    def open(self, i: int, max_size: int | None = None) -> Image.Image:
         self._digests[i] = _digest(self.path(i))
-        return super().open(i)
+        return super().open(i, max_size)
 
     def digest(self, i: int) -> str:
         "Return the hash of photo `i`, which may have been described by a run that was killed."

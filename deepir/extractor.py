@@ -8,6 +8,7 @@ __all__ = ['Extractor']
 # %% ../nbs/api/35_extractor.ipynb #00edaa7c
 import copy
 import hashlib
+import inspect
 import itertools
 import json
 import os
@@ -39,6 +40,7 @@ from .distributed import barrier, process_group
 from deepir.images import (
     ImageError,
     Scale,
+    check_network_pixels,
     normalize,
     open_image,
     parse_transforms,
@@ -184,10 +186,11 @@ def _name_of(image, position: int) -> str:
 def as_photo(
     image,  # a path, a Pillow image, an array (H, W[, 3]) or a tensor ([3,] H, W)
     name: str = "photo",  # what an error calls it
+    max_size: int | None = None,  # shrink a file's photo to this longer side; None: never
 ) -> Image.Image | Tensor:  # RGB; a tensor (H, W, 3) in [0, 1] for floating-point input
     "Return a photo in one of two forms."
     if isinstance(image, (str, Path)):
-        return open_image(image)
+        return open_image(image, max_size)
     if isinstance(image, Image.Image):
         return to_rgb(image)
     if not isinstance(image, (np.ndarray, Tensor)):
@@ -226,8 +229,8 @@ class _Photos:
     def __len__(self) -> int:
         return len(self.images)
 
-    def open(self, i: int):
-        return as_photo(self.images[i], self.keys[i])
+    def open(self, i: int, max_size: int | None = None):
+        return as_photo(self.images[i], self.keys[i], max_size)
 
 # %% ../nbs/api/35_extractor.ipynb #7942dc98
 class _View(NamedTuple):
@@ -265,7 +268,10 @@ def _pixels_of(
         if fits and all(view.is_identity for view in views):
             return [photo] * len(views)
         photo = Image.fromarray(photo.mul(255).round().byte().numpy())
-    return [to_pixels(view.transform(photo)) for view in views]
+    photos = [view.transform(photo) for view in views]
+    for photo in photos:
+        check_network_pixels(photo.size)
+    return [to_pixels(photo) for photo in photos]
 
 # %% ../nbs/api/35_extractor.ipynb #10a88ee8
 class Described(NamedTuple):
@@ -612,10 +618,13 @@ class Extractor:
 
     def _loader(self, dataset) -> Callable[[int], list[Tensor]]:
         "Return a function from an index to the views of a photo, tensors (H, W, 3)."
+        # A data set of the user's own may have an `open` that takes nothing but an index.
+        can_shrink = "max_size" in inspect.signature(dataset.open).parameters
+        limit = {"max_size": self.max_size} if can_shrink else {}
 
         def load(i):
             try:
-                return _pixels_of(dataset.open(i), self._views, self.max_size)
+                return _pixels_of(dataset.open(i, **limit), self._views, self.max_size)
             except (OSError, ValueError, ZeroDivisionError) as e:
                 # The photo can't be read, or a transform doesn't fit it.
                 key = str(dataset.keys[i])
