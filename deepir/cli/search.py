@@ -15,8 +15,19 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from .flags import command, extractor_of, picture_file, shared_flags
+from deepir.cli.flags import (
+    check_output,
+    check_output_folder,
+    command,
+    extractor_of,
+    one_line,
+    picture_file,
+    real_number,
+    shared_flags,
+    whole_number,
+)
 from ..collection import Collection, Match, cut_out, photo_model
+from ..core import printable
 from ..datasets import photos_below
 from ..files import writing
 from ..images import open_image
@@ -31,10 +42,10 @@ def search_parser() -> argparse.ArgumentParser:
     p.set_defaults(checkpoint="auto", on_error="skip")
     p.add_argument("query", nargs="+", type=Path, help="photos to look for, or folders of them")
     p.add_argument("folder", type=Path, help="where to look")
-    p.add_argument("-k", type=int, default=10, help="photos to find (default: 10)")
+    p.add_argument("-k", type=whole_number(1), default=10, help="photos to find (default: 10)")
     p.add_argument(
         "--box",
-        type=float,
+        type=real_number,
         nargs=4,
         metavar=("X1", "Y1", "X2", "Y2"),
         help="the part of the query to look for, in pixels",
@@ -66,9 +77,9 @@ class _Answer(NamedTuple):
 def _as_text(answers: Iterable[_Answer]) -> str:
     lines = []
     for query, found in answers:
-        lines.append(f"{query}\n")
+        lines.append(f"{printable(query)}\n")
         for rank, (score, path) in enumerate(found, 1):
-            lines.append(f"{rank:4} {score:8.4f}  {path}\n")
+            lines.append(f"{rank:4} {score:8.4f}  {printable(path)}\n")
     return "".join(lines)
 
 
@@ -88,11 +99,29 @@ def _as_csv(answers: Iterable[_Answer]) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, ["query", "rank", "score", "path"], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_as_records(answers))
+    for record in _as_records(answers):
+        writer.writerow({name: _as_cell(value) for name, value in record.items()})
     return out.getvalue()
 
 
+def _as_cell(value):
+    "Return a value of a table; no spreadsheet may take a name for a formula."
+    is_risky = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r", "'"))
+    return f"'{value}" if is_risky else value
+
+
 _formats = {"text": _as_text, "csv": _as_csv, "json": _as_json}
+
+# %% ../../nbs/api/cli/50_search.ipynb #51b6cf89
+def _print(text: str) -> None:
+    "Print an answer: escaped in a terminal, as UTF-8 into a file or a program."
+    if sys.stdout.isatty():
+        text = "".join(f"{printable(line)}\n" for line in text.removesuffix("\n").split("\n"))
+    elif hasattr(sys.stdout, "buffer"):
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
+        return
+    print(text, end="")
 
 # %% ../../nbs/api/cli/50_search.ipynb #6201678b
 def _list_queries(paths: Iterable[Path], box: list[float] | None) -> list[Path]:
@@ -129,32 +158,32 @@ def deepir_search(
     args = search_parser().parse_args(argv)
     if not args.folder.is_dir():
         raise FileNotFoundError(f"{args.folder}: no such folder")
-    if args.k < 1:
-        raise ValueError(f"-k: k={args.k}: expected 1 or more")
+    check_output(args.output, args.picture, args.html)
+    check_output_folder(args.index)
     queries = _list_queries(args.query, args.box)  # mistakes first, weights later
     at_most_1024 = {"max_size": "auto"} if args.trfs is None else {}
     extractor = extractor_of(args, photo_model(args.checkpoint), **at_most_1024)
     photos = Collection(args.folder, extractor, args.index)
-    print(photos, file=sys.stderr)
+    print(one_line(photos), file=sys.stderr)
     if photos.failed and args.on_error == "raise":
         raise ValueError(photos.failed[0].reason)
     for failure in photos.failed:
-        print(f"left out: {failure.reason}", file=sys.stderr)
+        print(f"left out: {one_line(failure.reason)}", file=sys.stderr)
     answers = [_Answer(query, photos.search(query, args.k, args.box)) for query in queries]
     text = _formats[args.format](answers)
     if args.output:
         with writing(args.output) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+            temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
     else:
-        print(text, end="")
+        _print(text)
     if args.html or args.picture:
         from deepir.viz.gallery import show_rows, write_gallery
 
         rows = _rows_of(answers, args.folder, args.box)
         if args.html:
             write_gallery(args.html, rows, f"Found in {args.folder.name}")
-            print(f"a page to look at: {args.html}", file=sys.stderr)
+            print(f"a page to look at: {printable(args.html)}", file=sys.stderr)
         if args.picture:
             with writing(args.picture) as temporary:
                 show_rows(rows).savefig(temporary)
-            print(f"drawn in {args.picture}", file=sys.stderr)
+            print(f"drawn in {printable(args.picture)}", file=sys.stderr)

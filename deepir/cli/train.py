@@ -16,8 +16,17 @@ from typing import get_args
 import numpy as np
 import torch
 
-from .flags import add_common_flags, command, device_of
-from ..core import pick_device, seeded, trim_memory
+from deepir.cli.flags import (
+    Parser,
+    add_common_flags,
+    check_output,
+    command,
+    device_of,
+    one_line,
+    real_number,
+    whole_number,
+)
+from ..core import pick_device, printable, seeded, trim_memory
 from ..datasets import Dataset, Subset, load_dataset
 from ..distributed import process_group
 from ..eval import evaluate
@@ -37,23 +46,10 @@ def _yes_or_no(text: str) -> bool:
     return words[text.lower()]
 
 
-def _whole_number(least: int) -> Callable[[str], int]:
-    "Return the type of a flag that is a whole number."
-
-    def read(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(
-                f"{text!r}: expected a whole number of {least} or more"
-            )
-        return int(text)
-
-    return read
-
-
 def _option_of_training(field: Field) -> Callable[[str], object]:
     "Return the type of a flag that is an option of `TrainConfig`, within its range."
     kind = (*get_args(field.type), field.type)[0]  # the first of several
-    convert = _yes_or_no if kind is bool else kind
+    convert = {bool: _yes_or_no, int: whole_number(-(2**31), 2**63 - 1)}.get(kind, kind)
 
     def read(text: str):
         try:
@@ -82,7 +78,7 @@ _from_scratch = {
 
 def train_parser() -> argparse.ArgumentParser:
     "Make the parser of `deepir_train`."
-    p = argparse.ArgumentParser(
+    p = Parser(
         description="Train a retrieval network. Without arguments: the small one on drawn "
         "landmarks (--dataset \"ToyLandmarks('train')\" --arch tiny)."
     )
@@ -112,7 +108,7 @@ def train_parser() -> argparse.ArgumentParser:
     )
     p.add_argument(
         "--out-dim",
-        type=_whole_number(1),
+        type=whole_number(1),
         default=128,
         help="dimensions of the descriptor (default: %(default)s)",
     )
@@ -123,22 +119,22 @@ def train_parser() -> argparse.ArgumentParser:
         "photos, or a random one (default: whitening with --weights, else random)",
     )
     p.add_argument("--pooling", default="gem", help="gem, max, avg or rmac (default: %(default)s)")
-    p.add_argument("--nq", type=_whole_number(1), help="bins of the ap and tap losses")
-    p.add_argument("--margin", type=float, help="of the triplet loss")
+    p.add_argument("--nq", type=whole_number(1), help="bins of the ap and tap losses")
+    p.add_argument("--margin", type=real_number, help="of the triplet loss")
     p.add_argument(
         "--eval-every",
-        type=_whole_number(0),
+        type=whole_number(0),
         default=100,
         help="steps between evaluations, 0 for none but the last (default: %(default)s)",
     )
     p.add_argument(
         "--save-every",
-        type=_whole_number(1),
+        type=whole_number(1),
         default=50,
         help="steps between saved states (default: %(default)s)",
     )
-    p.add_argument("--threads", type=_whole_number(0), help="worker processes that read photos")
-    p.add_argument("--gpu", type=int, nargs="+", help="GPU to use; -1 is the CPU")
+    p.add_argument("--threads", type=whole_number(0), help="worker processes that read photos")
+    p.add_argument("--gpu", type=whole_number(-1), nargs="+", help="GPU to use; -1 is the CPU")
     _add_training_flags(p)
     add_common_flags(p)
     return p
@@ -228,7 +224,7 @@ def _build_network(
         try:
             _whiten_projection(net, dataset, seed, device=device, threads=args.threads)
         except ValueError as e:
-            print(f"the projection starts at random: {e}", file=sys.stderr)
+            print(f"the projection starts at random: {one_line(e)}", file=sys.stderr)
     return net
 
 # %% ../../nbs/api/cli/30_train.ipynb #ec51e2eb
@@ -242,6 +238,7 @@ def deepir_train(
 ) -> None:
     "Train a network, learn its whitening, and write both."
     args, options = read_train_args(argv)
+    check_output(args.checkpoint, args.checkpoint.with_suffix(".png"))
     dataset = load_dataset(args.dataset)
     val = load_dataset(args.val) if args.val else None
     if val is not None:
@@ -276,15 +273,17 @@ def deepir_train(
     extractor.save(args.checkpoint)
     _draw(history, args.checkpoint.with_suffix(".png"))
     for text in history.failed:
-        print(f"replaced: {text}")
+        print(f"replaced: {one_line(text)}")
     for text in history.left_out:
-        print(f"left out: {text}")
+        print(f"left out: {one_line(text)}")
     print(
         ", ".join(filter(None, [f"{steps} steps", f"loss {loss:.3f}", _as_line(history.latest())]))
     )
     print(
-        f"model and its whitening {dataset.name!r} in {args.checkpoint}; evaluate it with: "
-        f"deepir_eval --checkpoint {args.checkpoint} --whiten {dataset.name}"
+        printable(
+            f"model and its whitening {dataset.name!r} in {args.checkpoint}; evaluate it with: "
+            f"deepir_eval --checkpoint {args.checkpoint} --whiten {dataset.name}"
+        )
     )
 
 
