@@ -65,6 +65,7 @@ from fuzz_mutations import (
     zeros,
 )
 
+from deepir.core import progress_bar
 from deepir.images import ImageError
 
 MB = 10**6
@@ -334,7 +335,7 @@ class Verdict(NamedTuple):
     kind: str  # "read", "refused", or one of `CLASSES`
     detail: str = ""
     place: str = ""  # in the code
-    seconds: float = 0.0
+    seconds: float = 0.0  # of computing
     memory: float = 0.0  # bytes beside what stood before
 
 
@@ -368,7 +369,7 @@ class Judge:
         with open("/proc/self/clear_refs", "w") as file:
             file.write("5")  # begin a new VmHWM
         memory = _memory("VmRSS")
-        start = time.perf_counter()
+        start = time.process_time()  # others use the machine, too
         error, result = None, None
         with warnings.catch_warnings(record=True) as noted:
             warnings.simplefilter("always")
@@ -379,7 +380,7 @@ class Judge:
                 error = e
             self.watch.is_on = False
         printed = [str(w.message) for w in noted]
-        seconds = time.perf_counter() - start
+        seconds = time.process_time() - start
         memory = max(0, _memory("VmHWM") - memory)
         kind, detail = self._verdict(case, sample, result, error, printed, memory)
         place = _place(error) if kind not in ("read", "refused") else ""
@@ -525,13 +526,16 @@ class Campaign:
         seed: int,
         seconds: float = SECONDS,  # of an input
         workers: int | None = None,
+        show: bool = False,  # a progress bar
     ) -> list[tuple]:  # (format, number or case, verdict) of those whose process died or hung
         "Judge inputs."
+        suspects = []
+        bar = progress_bar(show=show, total=sum(len(part) for _, part in tasks), desc="inputs")
         processes = [self._start(n) for n in range(workers or self.workers)]
         for process in processes:
             self._give(process, tasks, seed)
-        suspects = []
         while any(process.task for process in processes):
+            bar.update(len(self.verdicts) - bar.n if show else 0)
             busy = [process for process in processes if process.task]
             ready = connection.wait([process.pipe for process in busy], timeout=0.2)
             for i, process in enumerate(processes):
@@ -553,14 +557,15 @@ class Campaign:
                     if processes[i].batches >= 20:  # begin with fresh memory now and then
                         processes[i] = self._replace(processes[i])
                     self._give(processes[i], tasks, seed)
+        bar.close()
         for process in processes:
             self._stop(process)
         return suspects
 
-    def run_twice(self, tasks: deque, seed: int) -> None:
+    def run_twice(self, tasks: deque, seed: int, show: bool) -> None:
         "Judge inputs; try those that took too long again, alone, since others use the machine."
         again = defaultdict(int)
-        for kind, number, fault in self.run(tasks, seed):
+        for kind, number, fault in self.run(tasks, seed, show=show):
             again[kind] += fault.kind == "timeout"
             if fault.kind == "timeout" and again[kind] <= 5:
                 found = self.run(deque([(kind, [number])]), seed, 2 * SECONDS, workers=1)
@@ -799,7 +804,7 @@ def main() -> None:
             tasks = deque(kept_tasks(args.replay, campaign) if args.replay else ())
             tasks += tasks_of([f for f in formats if campaign.samples[f.name]], args.inputs)
         print(f"seed {args.seed}, {sum(len(numbers) for _, numbers in tasks)} inputs", flush=True)
-        campaign.run_twice(tasks, args.seed)
+        campaign.run_twice(tasks, args.seed, show=not args.quiet and sys.stderr.isatty())
         seconds = time.perf_counter() - start
         groups = group_faults(campaign.verdicts)
         print(table_of(campaign.verdicts, args.quiet))
@@ -812,6 +817,9 @@ def main() -> None:
             )
         n = len(campaign.verdicts)
         if not args.quiet:
+            for kind, number, verdict in sorted(campaign.verdicts, key=lambda v: -v[2].seconds)[:5]:
+                number = number.damaged if isinstance(number, Case) else number
+                print(f"slow: {kind} {number!r}, {verdict.seconds:.2f} s, {verdict.kind}")
             print(
                 f"{n} inputs in {seconds:.0f} s, {1000 * seconds / max(1, n):.1f} ms each, "
                 f"{args.workers} processes"
