@@ -471,6 +471,7 @@ def _worker(pipe, folder: Path, samples: dict, expected: dict, photos: dict) -> 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     log = open(folder.with_suffix(".log"), "w")  # noqa: SIM115 - open as long as the process lives
     faulthandler.enable(log)
+    faulthandler.register(signal.SIGUSR1, log)  # the campaign asks where it hangs
     judge = Judge(folder, samples, photos)
     while (task := pipe.recv()) is not None:
         kind, seed, numbers = task
@@ -545,9 +546,10 @@ class Campaign:
                 if process.pipe in ready:
                     fault = self._listen(process)
                 elif time.monotonic() - process.since > seconds:
-                    fault = Verdict(
-                        "timeout", f"more than {seconds:g} s", _last_place(self, process)
-                    )
+                    os.kill(process.process.pid, signal.SIGUSR1)
+                    time.sleep(0.3)
+                    place = _last_place(self, process)
+                    fault = Verdict("timeout", f"more than {seconds:g} s", place)
                 if fault:
                     if process.rest:
                         suspects.append((process.task[0], process.rest.popleft(), fault))
@@ -626,11 +628,8 @@ class Campaign:
 def _last_place(campaign: Campaign, process: Process) -> str:
     "Return where in deepir a process was when it crashed, if that is known."
     log = campaign.folder / f"worker{process.number}.log"
-    found = (
-        re.search(r'"[^"]*/deepir/([^"]+)", line \d+ in (\w+)', log.read_text())
-        if log.exists()
-        else None
-    )
+    text = log.read_text() if log.exists() else ""
+    found = re.search(r'"[^"]*/deepir/([^"]+)", line \d+ in (\w+)', text)
     return " ".join(found.groups()) if found else ""
 
 
