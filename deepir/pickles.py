@@ -641,7 +641,7 @@ def _check_sizes(shape) -> tuple:
     for size in shape:
         if type(size) is not int or not 0 <= size < 2**48:
             raise ValueError("a size of an array is not a number")
-    if math.prod(max(size, 1) for size in shape) >= (2**32 if 0 in shape else 2**48):
+    if math.prod(max(size, 1) for size in shape) >= (2**24 if 0 in shape else 2**48):
         raise ValueError("an array has too many numbers")
     return tuple(shape)
 

@@ -14,29 +14,42 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
+from ssl import SSLError
 from typing import NamedTuple
 from urllib.error import HTTPError, URLError
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.parse import urlsplit
+from urllib.request import (
+    HTTPDefaultErrorHandler,
+    HTTPErrorProcessor,
+    HTTPHandler,
+    HTTPRedirectHandler,
+    HTTPSHandler,
+    OpenerDirector,
+    ProxyHandler,
+    Request,
+    UnknownHandler,
+)
 
-from ..core import data_root, progress_bar, unknown_name
+from ..core import data_root, printable, progress_bar, unknown_name
 from ..datasets import ImageListRelevants
-from .archives import files_in, making, open_archive, unpack
-from ..files import atomic_path, check_room, sha256_of
+from .archives import copy_member, files_in, making, open_archive, unpack
+from ..files import atomic_path, check_room, open_regular, refuse_link, sha256_of, sync
 
 # %% ../../nbs/api/downloads/20_fetch.ipynb #c2943782
 class Source(NamedTuple):
     "A file on the internet."
 
-    urls: list[str]  # http or https, tried in order
+    urls: list[str]  # https, tried in order
     size: int | None = None  # bytes, about if there is no checksum; None if unknown
     sha256: str | None = None  # 64 hexadecimal digits, if known
 
 
 _vgg = "https://www.robots.ox.ac.uk/~vgg/data"
 _thor = "https://thor.robots.ox.ac.uk/datasets"
-_cmp = "http://cmp.felk.cvut.cz"
+_cmp = "https://cmp.felk.cvut.cz"
 sources = {
     "oxford5k/oxbuild_images-v1.tgz": Source(
         [
@@ -108,9 +121,50 @@ def _is_complete(path: Path, sha256: str | None = None) -> bool:
     return is_file and (sha256 is None or sha256_of(path) == sha256)
 
 # %% ../../nbs/api/downloads/20_fetch.ipynb #d91da683
+class DownloadError(OSError):
+    "A file cannot be fetched; the message says from where, why, and how to get it by hand."
+
+
+_THIS_MACHINE = ("127.0.0.1", "::1", "localhost")
+
+
+def _check_address(
+    url: str,
+    before: str | None = None,  # the address that redirects to this one
+) -> None:
+    "Raise ValueError if nobody can tell who answers at an address."
+    try:
+        new, old = urlsplit(url), urlsplit(before or url)
+        is_local = {new.hostname, old.hostname} <= set(_THIS_MACHINE)
+        is_right = bool(new.hostname) and (
+            new.scheme == "https" or (new.scheme == "http" and is_local)
+        )
+    except ValueError:
+        is_right = False
+    if not is_right:
+        raise ValueError(f"{url!r}: expected an address that begins with https://")
+
+
 class _Redirects(HTTPRedirectHandler):
     def http_error_308(self, req, fp, code, msg, headers):  # Python 3.10 does not know it
         return self.http_error_302(req, fp, 301, msg, headers)
+
+    def redirect_request(self, req, fp, code, msg, headers, newurl):
+        try:
+            _check_address(newurl, req.full_url)
+        except ValueError as e:
+            raise DownloadError(f"it has moved to {e}") from None
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _opener() -> OpenerDirector:
+    "Return an opener of web addresses; urllib's own one opens files and more, too."
+    opener = OpenerDirector()
+    for handler in (ProxyHandler, HTTPHandler, HTTPSHandler, _Redirects):
+        opener.add_handler(handler())
+    for handler in (HTTPDefaultErrorHandler, HTTPErrorProcessor, UnknownHandler):
+        opener.add_handler(handler())
+    return opener
 
 
 def _ask(url: str, start: int = 0, timeout: float = 30.0) -> HTTPResponse:
@@ -118,7 +172,8 @@ def _ask(url: str, start: int = 0, timeout: float = 30.0) -> HTTPResponse:
     headers = {"User-Agent": "deepir"}
     if start:
         headers["Range"] = f"bytes={start}-"
-    return build_opener(_Redirects).open(Request(url, headers=headers), timeout=timeout)
+    _check_address(url)
+    return _opener().open(Request(url, headers=headers), timeout=timeout)
 
 
 class _Version(NamedTuple):
@@ -133,29 +188,40 @@ def _version(answer: HTTPResponse) -> _Version:
     "Read from an answer which bytes come, and of which version of the file."
     headers, start, total = answer.headers, 0, None
     if answer.status == 206:
-        said = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", headers.get("Content-Range", ""))
+        said = re.fullmatch(r"bytes (\d{1,18})-\d+/(\d{1,18})", headers.get("Content-Range", ""))
         start, total = (int(said[1]), int(said[2])) if said else (None, None)
-    elif re.fullmatch(r"\d+", headers.get("Content-Length", "")):
+    elif re.fullmatch(r"\d{1,18}", headers.get("Content-Length", "")):
         total = int(headers["Content-Length"])
     known = [headers.get("ETag"), headers.get("Last-Modified"), total]
     tag = f"{zlib.crc32(repr(known).encode()):08x}" if any(known) else os.urandom(4).hex()
     return _Version(start, total, tag)
 
 # %% ../../nbs/api/downloads/20_fetch.ipynb #6eb6b0e3
-class DownloadError(OSError):
-    "A file cannot be fetched; the message says from where, why, and how to get it by hand."
+def _blocks(answer: HTTPResponse, timeout: float) -> Iterator[bytes]:
+    "Yield what arrives; raise TimeoutError if hardly anything does for `timeout` seconds."
+    since, count = time.monotonic(), 0
+    while block := answer.read1(2**18):
+        yield block
+        count += len(block)
+        seconds = time.monotonic() - since
+        if seconds > timeout:
+            if count < 1000 * seconds:
+                raise TimeoutError("less than 1 kB arrives in a second")
+            since, count = time.monotonic(), 0
 
 
-def _receive(url: str, path: Path, timeout: float, progress: bool) -> Path:
+def _receive(url: str, path: Path, timeout: float, progress: bool, largest: int) -> Path:
     "Fetch what is missing of a file over one connection; return the complete part."
     parts = sorted(path.parent.glob(f"{glob.escape(path.name)}.*.part"))
+    for part in parts:
+        refuse_link(part)
     wanted = max(parts[0].stat().st_size - 1, 0) if parts else 0
 
     def start_again(answer):
         answer.close()
         for part in parts:
             part.unlink()
-        return _receive(url, path, timeout, progress)
+        return _receive(url, path, timeout, progress, largest)
 
     try:
         answer = _ask(url, wanted, timeout)
@@ -176,15 +242,22 @@ def _receive(url: str, path: Path, timeout: float, progress: bool) -> Path:
         for other in parts:
             if other != part:
                 other.unlink()
+        if (total or 0) > largest:
+            raise DownloadError(f"it has {total} bytes, more than {largest}")
         check_room(path.parent, (total or 0) - start)
-        bar = progress_bar(
-            show=progress, total=total, initial=start, unit="B", unit_scale=True, desc=path.name
-        )
+        options = {"total": total, "initial": start, "unit": "B", "unit_scale": True}
+        bar = progress_bar(show=progress, desc=printable(path.name), **options)
+        size = start
         with open(part, "ab") as file, bar:
             file.truncate(start)
-            while block := answer.read1(2**18):
+            for block in _blocks(answer, timeout):
+                size += len(block)
+                if size > (largest if total is None else total):
+                    break
                 bar.update(file.write(block))
-    size = part.stat().st_size
+    if size > (largest if total is None else total):
+        part.unlink()
+        raise DownloadError(f"more came than the {total or largest} bytes that were expected")
     if size == 0:
         part.unlink()
         raise ConnectionError("0 bytes came")
@@ -194,20 +267,24 @@ def _receive(url: str, path: Path, timeout: float, progress: bool) -> Path:
 
 # %% ../../nbs/api/downloads/20_fetch.ipynb #956c6f2b
 def fetch_file(
-    url: str | Sequence[str],  # http or https; several are tried in order
+    url: str | Sequence[str],  # https; several are tried in order
     path: str | Path,  # the file to make; missing folders are made
     sha256: str | None = None,  # its checksum, if known
     tries: int = 5,  # connections to each address
     wait: float = 1.0,  # seconds before the second connection; each pause is twice the last one
     timeout: float = 30.0,  # seconds without an answer or a byte after which a connection is cut
     progress: bool = True,  # show a progress bar
+    largest: int = 20_000_000_000,  # bytes; a file that is larger is refused
 ) -> Path:  # `path`
     """Fetch a file, going on where an earlier call stopped; do nothing if it is complete.
 
-    `path` appears when the file is complete. Raise `DownloadError` if that cannot be reached.
+    `path` appears when the file is complete. Raise `DownloadError` if that cannot be reached, and
+    ValueError if an address isn't encrypted.
     """
     path, failures = Path(path), []
     urls = [url] if isinstance(url, str) else list(url)
+    for address in urls:
+        _check_address(address)
     if _is_complete(path, sha256):
         return path
     with making(path):
@@ -215,13 +292,16 @@ def fetch_file(
             return path
         for address in urls:
             try:
-                part = _retry(lambda: _receive(address, path, timeout, progress), tries, wait)
+                receive = partial(_receive, address, path, timeout, progress, largest)
+                part = _retry(receive, tries, wait)
             except DownloadError as e:
                 failures.append(f"{address}: {e}")
                 continue
             found = sha256 and sha256_of(part)
             if found == sha256:
+                sync(part)
                 os.replace(part, path)
+                sync(path.parent)
                 return path
             part.unlink()
             failures.append(f"{address}: its sha256 is {found}, expected {sha256}; deleted")
@@ -244,8 +324,11 @@ def _retry(receive: Callable[[], Path], tries: int, wait: float) -> Path:
             reason = f"HTTP {e.code} {e.reason}".splitlines()[0]
             if e.code < 500 and e.code not in (408, 429):
                 break
-        except (URLError, ConnectionError, TimeoutError, HTTPException) as e:
+        except (URLError, ConnectionError, TimeoutError, HTTPException, SSLError) as e:
             reason = str(getattr(e, "reason", e))
+        except ValueError as e:  # of an address that makes no sense
+            reason = f"the server answers oddly: {e}"
+            break
     raise DownloadError(reason)
 
 # %% ../../nbs/api/downloads/20_fetch.ipynb #bad3b326
@@ -277,8 +360,14 @@ def _root(root: str | Path | None) -> Path:
 
 # %% ../../nbs/api/downloads/20_fetch.ipynb #a12b8031
 def _fetch(names: Sequence[str], root: Path, options: dict) -> list[Path]:
-    "Fetch files of the table."
-    return [fetch_file(sources[n].urls, root / n, sources[n].sha256, **options) for n in names]
+    "Fetch files of the table, as large as they are there."
+    paths = []
+    for name in names:
+        urls, size, sha256 = sources[name]
+        if size is not None:
+            options = {**options, "largest": size if sha256 else 2 * size}
+        paths.append(fetch_file(urls, root / name, sha256, **options))
+    return paths
 
 
 @contextmanager
@@ -316,7 +405,7 @@ def _download_data_set(name: str, root: Path, keep: bool, options: dict) -> None
 def _download_checkpoint(name: str, root: Path, keep: bool, options: dict) -> None:
     (archive,) = _fetch(catalogue[name], root, options)
     with _consuming([archive], keep), atomic_path(archive.with_suffix("")) as temporary:
-        with open(archive, "rb") as file:
+        with open_regular(archive) as file:
             magic = file.read(2)
         if magic not in (b"PK", b"\x80\x02"):
             raise ValueError(f"{archive}: neither a .zip nor a checkpoint")
@@ -328,12 +417,8 @@ def _download_checkpoint(name: str, root: Path, keep: bool, options: dict) -> No
             shutil.copyfile(archive, temporary)
             return
         largest = max(inside, key=lambda member: member.file_size)
-        with (
-            open_archive(archive) as box,
-            box.open(largest) as source,
-            open(temporary, "wb") as target,
-        ):
-            shutil.copyfileobj(source, target, 2**20)
+        with open_archive(archive) as box, open(temporary, "wb") as target:
+            copy_member(box, largest, target)
 
 # %% ../../nbs/api/downloads/20_fetch.ipynb #0c26251a
 def download(

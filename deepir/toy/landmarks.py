@@ -11,17 +11,13 @@ import hashlib
 import json
 import os
 import pickle
-import shutil
 import subprocess
 import sys
-import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..files import lock
 from .buildings import FAMILIES, Building, pick
 from .scenes import LIGHTS, Thing, View, draw_view
 
@@ -359,6 +355,8 @@ def draw_landmarks(
     progress: bool = True,  # show a bar
 ) -> Path:
     "Draw a split, unless it is there already, and return its folder."
+    from deepir.files import atomic_folder, lock
+
     options = {
         "version": VERSION,
         "split": split,
@@ -378,20 +376,13 @@ def draw_landmarks(
     with lock(lock_file):
         if folder.is_dir():  # another process has just drawn it
             return folder
-        prefix = f".making-{folder.name}-"
-        for unfinished in folder.parent.glob(".making-*"):
-            an_hour_old = time.time() - unfinished.stat().st_mtime > 3600
-            if unfinished.name.startswith(prefix) or an_hour_old:
-                shutil.rmtree(unfinished, ignore_errors=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=prefix) as temporary:
-            work = Path(temporary) / folder.name
-            (work / split).mkdir(parents=True)
+        with atomic_folder(folder) as work:
+            (work / split).mkdir()
             levels = plan(split, n, photos, queries, distractors)
             jobs = [(split, i, seed, wanted, size, work) for i, wanted in enumerate(levels)]
             landmarks = photograph_all(jobs, workers or _processors(), progress)
             truth = {"options": options, "photos": landmarks, **truth_of(landmarks)}
             (work / "truth.json").write_text(json.dumps(truth))
-            work.rename(folder)
         lock_file.unlink(missing_ok=True)  # whoever waits for it finds the photos
     return folder
 

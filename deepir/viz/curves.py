@@ -14,7 +14,15 @@ import numpy as np
 
 from ..eval import Report, as_text
 from ..train import History
-from .ranking import choose_measure, font_size, marks, palette, styled_axes
+from deepir.viz.ranking import (
+    as_it_is,
+    choose_measure,
+    drawable,
+    font_size,
+    marks,
+    palette,
+    styled_axes,
+)
 
 # %% ../../nbs/api/viz/20_curves.ipynb #e2b73740
 def precision_recall(
@@ -55,8 +63,13 @@ def show_pr(
         label = f"{name}  {as_text(100 * report.mAP[measure], '.1f')}"
         ax.plot(np.linspace(0, 1, 101), curve, dash, color=color, lw=2, label=label)
     ax.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
-    ax.set_title(title, fontsize=font_size, parse_math=False)
-    ax.legend(title="mAP, %", fontsize=font_size, title_fontsize=font_size, loc="lower left")
+    ax.set_title(drawable(title), fontsize=font_size, **as_it_is)
+    # With numbers first: matplotlib leaves out lines whose label begins with _.
+    numbers = [str(i) for i in range(len(ax.lines))]
+    sizes = {"fontsize": font_size, "title_fontsize": font_size}
+    legend = ax.legend(ax.lines, numbers, title="mAP, %", loc="lower left", **sizes)
+    for line, text in zip(ax.lines, legend.get_texts()):
+        text.set(text=drawable(line.get_label()), **as_it_is)
     plt.close(fig)
     return fig
 

@@ -7,6 +7,7 @@ __all__ = ['Shot', 'write_gallery']
 
 # %% ../../nbs/api/viz/40_gallery.ipynb #888dc5fb
 import base64
+import hashlib
 import html
 import io
 from pathlib import Path
@@ -25,7 +26,7 @@ from ..images import open_image, to_rgb
 from .ranking import Panel, box_color, box_of, choose_measure, found_for, in_rows
 
 # %% ../../nbs/api/viz/40_gallery.ipynb #4d9f084f
-from .ranking import marks, photo_or_blank, printable, query_title, show_panels
+from .ranking import drawable, marks, photo_or_blank, query_title, show_panels
 
 # %% ../../nbs/api/viz/40_gallery.ipynb #1270b2be
 class Shot(NamedTuple):
@@ -92,6 +93,7 @@ def as_data(
 _PAGE = Template("""<!doctype html>
 <html lang="en"><head>
 <meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="$policy">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>$title</title>
 <style>
@@ -130,7 +132,9 @@ dialog img { max-width: 88vw; max-height: 80vh; min-width: min(60vw, 640px); obj
 <h1>$title</h1>
 $sections
 <dialog aria-label="photo"><img alt=""><p></p></dialog>
-<script>
+<script>$script</script></body></html>
+""")
+_SCRIPT = """
 const shots = [...document.querySelectorAll("button")], dialog = document.querySelector("dialog");
 let at = 0;
 function show(i) {
@@ -146,12 +150,22 @@ dialog.addEventListener("keydown", event => {
   if (event.key === "ArrowRight") show(at + 1);
   if (event.key === "ArrowLeft") show(at - 1);
 });
-</script></body></html>
-""")
+"""
+_DIGEST = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
+_POLICY = "; ".join(
+    [
+        "default-src 'none'",
+        "img-src data:",
+        "style-src 'unsafe-inline'",
+        f"script-src 'sha256-{_DIGEST}'",
+        "base-uri 'none'",
+        "form-action 'none'",
+    ]
+)
 
 
 def _escaped(text):
-    return html.escape(printable(text))
+    return html.escape(drawable(text))
 
 
 def _button(shot: Shot, kind: str) -> str:
@@ -174,9 +188,11 @@ def write_gallery(
         hits = "".join(_button(shot, "hit") for shot in found)
         asked = f"<div>{_button(query, 'query')}</div>"
         sections.append(f'<section>{asked}<div class="found">{hits}</div></section>')
-    page = _PAGE.substitute(title=_escaped(title), sections="\n".join(sections))
+    page = _PAGE.substitute(
+        policy=_POLICY, title=_escaped(title), sections="\n".join(sections), script=_SCRIPT
+    )
     with writing(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_text(page, encoding="utf-8", newline="\n")  # as the policy says
 
 # %% ../../nbs/api/viz/40_gallery.ipynb #abd1e860
 def show_rows(

@@ -27,7 +27,7 @@ from ..nets import RetrievalNet
 from ..whiten import Whitening
 
 # %% ../../nbs/api/viz/30_maps.ipynb #939e7b17
-from .ranking import Panel, font_size, in_rows, marks, palette, printable
+from .ranking import Panel, as_it_is, drawable, font_size, in_rows, marks, palette
 
 # %% ../../nbs/api/viz/30_maps.ipynb #e82b1ec0
 from .ranking import show_panels, styled_axes
@@ -114,7 +114,7 @@ def show_map(
     ax.axis("off")
     layout = {"pca": "PCA", "tsne": "t-SNE"}[method]
     title = f"{getattr(dataset, 'name', 'collection')}: {count} photos, laid out by {layout}"
-    ax.set_title(printable(title), fontsize=font_size, parse_math=False)
+    ax.set_title(drawable(title), fontsize=font_size, **as_it_is)
     _add_legend(fig, named)
     plt.close(fig)
     return fig
@@ -125,12 +125,12 @@ def _add_legend(fig, named):
     if not named:
         return
     dots = [plt.Line2D([], [], marker="o", ls="", color=c, ms=10) for c in named.values()]
-    names = [textwrap.shorten(printable(str(name)), 30) for name in named]
+    names = [textwrap.shorten(drawable(str(name)), 30) for name in named]
     columns = max(1, 80 // (max(map(len, names)) + 8))
     where = {"loc": "outside lower center", "ncols": columns, "fontsize": font_size}
     legend = fig.legend(dots, names, **where)
     for text in legend.get_texts():
-        text.set_parse_math(False)
+        text.set(**as_it_is)
 
 # %% ../../nbs/api/viz/30_maps.ipynb #f836eceb
 _FOR, _AGAINST = "#F05A00", "#0050E6"  # stronger than the palette: they have to show on a photo

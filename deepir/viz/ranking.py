@@ -127,9 +127,12 @@ def found_for(
     return found
 
 # %% ../../nbs/api/viz/10_ranking.ipynb #e04765f3
-def printable(text: str) -> str:
+def drawable(text: str) -> str:
     "Return a name without control characters and undecodable bytes, which no font can draw."
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+as_it_is = {"parse_math": False, "usetex": False}  # a name with a $ is no formula, nor LaTeX
 
 # %% ../../nbs/api/viz/10_ranking.ipynb #635a8ea6
 def show_photo(
@@ -145,7 +148,7 @@ def show_photo(
     extent = (-0.5, photo.width - 0.5, photo.height - 0.5, -0.5)  # as if it were drawn whole
     ax.imshow(small, extent=extent)
     ax.set(xticks=[], yticks=[], anchor="N")  # the titles of a row stand on one line
-    ax.set_title(printable(title), fontsize=font_size, pad=7, parse_math=False)
+    ax.set_title(drawable(title), fontsize=font_size, pad=7, **as_it_is)
     for spine in ax.spines.values():
         spine.set(visible=bool(color), edgecolor=color or "none", linewidth=5)
     if box is not None:
