@@ -42,14 +42,10 @@ from deepir.features import extract
 from deepir.images import open_image
 from deepir.nets import RetrievalNet, create_model
 from deepir.store import Features, Store
+from deepir.pickles import load_plain
 from deepir.toy.landmarks import ToyLandmarks
 from deepir.train import train
 from deepir.whiten import Whitening
-
-try:
-    from deepir.pickles import load_plain
-except ImportError:
-    from deepir.files import load_plain
 
 TIME = 1_700_000_000  # of all files of an input, seconds: indexes compare it
 
