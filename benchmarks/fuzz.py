@@ -709,7 +709,7 @@ def tasks_of(formats: list[Format], inputs: int, size: int = 50) -> deque:
     return deque(task for _, task in sorted(order, key=lambda item: item[0]))
 
 
-def keep(path: Path, campaign: Campaign, groups: dict, seed: int, most: int = 30_000) -> int:
+def keep(path: Path, campaign: Campaign, groups: dict, seed: int, most: int = 15_000) -> int:
     "Add the smallest input of each group of faults to a file; return how many were added."
     there = set(path.read_text().splitlines()) if path.exists() else set()
     lines = []
@@ -803,7 +803,8 @@ def main() -> None:
             tasks = deque(kept_tasks(args.replay, campaign) if args.replay else ())
             tasks += tasks_of([f for f in formats if campaign.samples[f.name]], args.inputs)
         print(f"seed {args.seed}, {sum(len(numbers) for _, numbers in tasks)} inputs", flush=True)
-        campaign.run_twice(tasks, args.seed, show=not args.quiet and sys.stderr.isatty())
+        with contextlib.suppress(KeyboardInterrupt):  # then what was done is reported
+            campaign.run_twice(tasks, args.seed, show=not args.quiet and sys.stderr.isatty())
         seconds = time.perf_counter() - start
         groups = group_faults(campaign.verdicts)
         print(table_of(campaign.verdicts, args.quiet))
