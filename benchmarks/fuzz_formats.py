@@ -41,8 +41,8 @@ from deepir.extractor import Extractor
 from deepir.features import extract
 from deepir.images import open_image
 from deepir.nets import RetrievalNet, create_model
-from deepir.store import Features, Store
 from deepir.pickles import load_plain
+from deepir.store import Features, Store
 from deepir.toy.landmarks import ToyLandmarks
 from deepir.train import train
 from deepir.whiten import Whitening

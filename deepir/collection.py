@@ -105,7 +105,10 @@ def _read_shards(
     for n in range(len(store)):
         try:
             info = store.info(n, check=n not in checked)
-            shard = _Shard([_Photo(*p) for p in info["photos"]], info["keys"], dict(info["failed"]))
+            photos = [_Photo(*photo) for photo in info["photos"]]
+            if not all({*map(type, photo)} <= {str, int} for photo in photos):
+                raise ValueError("its photos are none")
+            shard = _Shard(photos, info["keys"], dict(info["failed"]))
             if not (
                 {*shard.digests} <= {photo.digest for photo in shard.photos}
                 and shard.failed.keys() <= {photo.key for photo in shard.photos}
@@ -220,9 +223,11 @@ class _Memory:
             return
         try:
             data = read_checked(self.path, "damaged, and written again")
-            self.photos, self.unused = dict(data["photos"]), dict(data["unused"])
+            photos, unused = dict(data["photos"]), dict(data["unused"])
+            if {*map(type, photos.values())} <= {str} and {*map(type, unused.values())} <= {float}:
+                self.photos, self.unused = photos, unused
         except (ValueError, KeyError, TypeError) as e:
-            warnings.warn(str(e), stacklevel=2)
+            warnings.warn(str(e)[:300], stacklevel=2)
 
     def update(
         self,

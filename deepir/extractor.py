@@ -11,6 +11,7 @@ import hashlib
 import inspect
 import itertools
 import json
+import math
 import os
 import threading
 import time
@@ -59,6 +60,8 @@ def read_ahead(
     items: Iterable,  # e.g. indices
     threads: int = 2,  # that read; 0 reads in the calling thread
     ahead: int = 32,  # items in flight at most
+    size_of: Callable = lambda result: 0,  # bytes of a result of `load`
+    hold: int = 2**28,  # bytes of results that may wait; then only the next item is loaded
 ) -> Iterator[tuple]:  # (item, result of `load`, or the `ImageError` that it raised)
     "Call `load` on each item in threads; yield the results in order."
 
@@ -72,16 +75,38 @@ def read_ahead(
         yield from ((item, safe(item)) for item in items)
         return
     pool, waiting = ThreadPoolExecutor(threads), deque()
+    held, taken, changed = 0, 0, threading.Condition()
+
+    def measured(number, item):
+        nonlocal held
+        with changed:
+            changed.wait_for(lambda: held <= hold or number == taken)
+        result = safe(item)
+        size = 0 if isinstance(result, ImageError) else size_of(result)
+        with changed:
+            held += size
+        return result, size
+
+    def take():
+        nonlocal held, taken
+        item, future = waiting.popleft()
+        result, size = future.result()
+        with changed:
+            held, taken = held - size, taken + 1
+            changed.notify_all()
+        return item, result
+
     try:
-        for item in items:
-            waiting.append((item, pool.submit(safe, item)))
+        for number, item in enumerate(items):
+            waiting.append((item, pool.submit(measured, number, item)))
             if len(waiting) >= ahead:
-                item, future = waiting.popleft()
-                yield item, future.result()
+                yield take()
         while waiting:
-            item, future = waiting.popleft()
-            yield item, future.result()
+            yield take()
     finally:
+        with changed:
+            hold = math.inf  # nobody takes anything any more
+            changed.notify_all()
         pool.shutdown(cancel_futures=True)
 
 # %% ../nbs/api/35_extractor.ipynb #3460b1c3
@@ -144,7 +169,7 @@ def describe(
             height, width = pixels.shape[1:3]
             if min(height, width) >= 64 or isinstance(e, torch.cuda.OutOfMemoryError):
                 raise
-            error = ImageError(f"too small for the network at {width}x{height} pixels: {e}")
+            error = ImageError(f"too small for the network at {width}x{height} pixels")
             return items, [error] * len(items)
 
     def collect(items, desc):
@@ -603,7 +628,8 @@ class Extractor:
         left = [[i for i in map(int, s) if not f.has(i, n_views)] for s, f in zip(shards, found)]
         indices = list(itertools.chain(*left))
         total = max(total or 0, sum(map(len, shards)))
-        loaded = read_ahead(self._loader(dataset), indices, threads, max(32, 4 * threads))
+        load, ahead = self._loader(dataset), max(32, 4 * threads)
+        loaded = read_ahead(load, indices, threads, ahead, lambda x: sum(v.nbytes for v in x))
         options = {"desc": "describing", "total": total, "initial": total - len(indices)}
         with progress_bar(show=progress, **options) as bar:
             for n, _ in enumerate(shards):
@@ -682,7 +708,7 @@ class Extractor:
         if not is_finite.all():
             key = keys[order[int((~is_finite).nonzero()[0])]]
             raise ValueError(
-                f"{key}: its descriptor is not a number; is the network sound, and is "
+                f"{key}: its descriptor is not a number; is the network {self.name} sound, and is "
                 f"precision {self.precision!r} enough?"
             )
         return Described(desc, [keys[i] for i in order], failures)

@@ -18,8 +18,9 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
+import numpy as np
 from filelock import FileLock, Timeout
 
 from .core import printable
@@ -225,6 +226,45 @@ def open_regular(
     if os.path.exists(path) and not os.path.isfile(path):
         raise OSError(f"{path}: not a regular file")
     return open(path, "rb", opener=open_checked)
+
+# %% ../nbs/api/02_files.ipynb #1696b471
+class NpyHeader(NamedTuple):
+    "What the header of an .npy file says."
+
+    dtype: np.dtype  # numbers, bools or text
+    is_fortran: bool  # column after column
+    shape: tuple[int, ...]
+
+
+_npy_header = re.compile(
+    rb"\{'descr': '([<>|=]?[biufcSU]\d{1,6})', 'fortran_order': (True|False), "
+    rb"'shape': \(((?:\d{1,18}L?, ?)*(?:\d{1,18}L?)?)\), ?\}\s*"
+)
+
+
+def read_npy_header(
+    file: BinaryIO,  # an .npy file; read from its position to the end of the header
+) -> NpyHeader:
+    "Read the header of an .npy file; raise ValueError for anything that numpy would not write."
+    start = file.read(12)
+    if start[:8] == b"\x93NUMPY\x01\x00":
+        size, text = int.from_bytes(start[8:10], "little"), start[10:]
+    elif start[:8] in (b"\x93NUMPY\x02\x00", b"\x93NUMPY\x03\x00"):
+        size, text = int.from_bytes(start[8:12], "little"), b""
+    else:
+        raise ValueError("no header of an .npy file")
+    found = size <= 10_000 and _npy_header.fullmatch(text + file.read(size - len(text)))
+    if not found:
+        raise ValueError("a header that numpy would not write for numbers or text")
+    descr, fortran, shape = (group.decode() for group in found.groups())
+    try:
+        dtype = np.dtype(descr)
+    except TypeError:
+        raise ValueError(f"numbers of an unknown kind, {descr}") from None
+    sizes = [int(length.strip().rstrip("L")) for length in shape.split(",") if length.strip()]
+    if len(sizes) > 32:
+        raise ValueError(f"an array of {len(sizes)} dimensions")
+    return NpyHeader(dtype, fortran == "True", tuple(sizes))
 
 # %% ../nbs/api/02_files.ipynb #1450eec5
 def read_json(

@@ -8,6 +8,8 @@ __all__ = ['Rows', 'Store', 'Features']
 # %% ../nbs/api/32_store.ipynb #c46d0410
 import hashlib
 import json
+import math
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -19,7 +21,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .files import crc32_of, lock, open_regular, read_checked, write_checked, writing
+from deepir.files import (
+    crc32_of,
+    lock,
+    open_regular,
+    read_checked,
+    read_npy_header,
+    write_checked,
+    writing,
+)
 from .search import Matches, search
 
 # %% ../nbs/api/32_store.ipynb #a5eaa5b3
@@ -27,18 +37,24 @@ class _NpyFile:
     "A matrix in an .npy file; rows are read when they are asked for."
 
     def __init__(self, path: str | Path):
-        try:
-            with open_regular(path):  # a pipe would wait for ever
-                mapped = np.lib.format.open_memmap(path, mode="r")
-        except ValueError as e:
-            raise ValueError(f"{path}: not an .npy file of numbers, or cut short ({e})") from e
-        if mapped.ndim != 2 or not mapped.flags.c_contiguous:
-            order = ", column after column" if mapped.ndim == 2 else ""
+        self.path = str(path)
+        with open_regular(path) as file:
+            try:
+                self.dtype, is_fortran, self.shape = read_npy_header(file)
+            except ValueError as e:
+                raise ValueError(f"{path}: not an .npy file of numbers, or cut short ({e})") from e
+            self.offset, size = file.tell(), os.fstat(file.fileno()).st_size
+        if len(self.shape) != 2 or (is_fortran and min(self.shape) > 1):
+            order = ", column after column" if len(self.shape) == 2 else ""
             raise ValueError(
-                f"{path}: expected a matrix (N, D), row after row, got shape {mapped.shape}{order}"
+                f"{path}: expected a matrix (N, D), row after row, got shape {self.shape}{order}"
             )
-        self.path, self.offset = str(path), mapped.offset
-        self.dtype, self.shape = mapped.dtype, mapped.shape
+        expected = self.offset + math.prod(self.shape) * self.dtype.itemsize
+        if self.dtype.kind not in "fiub" or size != expected:
+            raise ValueError(
+                f"{path}: not an .npy file of numbers, or cut short ({self.dtype} and shape "
+                f"{self.shape}, which takes {expected} bytes; there are {size})"
+            )
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -46,7 +62,7 @@ class _NpyFile:
     def __getitem__(self, index: slice | np.ndarray) -> Tensor:
         "Read rows by a slice or by their numbers, as float32."
         if not isinstance(index, slice):
-            rows = np.load(self.path, mmap_mode="r")[index]
+            rows = np.memmap(self.path, self.dtype, "r", self.offset, self.shape)[index]
             return torch.from_numpy(rows.astype(np.float32))
         (start, stop, _), dim = index.indices(len(self)), self.shape[1]
         count = max(0, stop - start) * dim
@@ -73,7 +89,9 @@ class Rows:
         self.functions = tuple(functions)
         widths = sorted({part.shape[1] for part in self.parts})
         if len(widths) != 1:
-            raise ValueError(f"expected matrices of one width, got widths {widths}")
+            names = ", ".join(part.path for part in self.parts if isinstance(part, _NpyFile))
+            where = f"{names[:200]}: " if names else ""
+            raise ValueError(f"{where}expected matrices of one width, got widths {widths}")
         self._width = widths[0]
         self._ends = np.cumsum([len(part) for part in self.parts])
 
