@@ -7,9 +7,12 @@ __all__ = ['ImageError', 'open_image', 'Scale', 'Pad', 'PadSquare', 'CenterCrop'
 
 # %% ../nbs/api/05_images.ipynb #db21e0a5
 import os
+import re
 import struct
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -50,7 +53,7 @@ def open_image(
         raise ValueError(f"max_size={max_size!r}: expected pixels, or None for no limit")
     name = os.fsdecode(path) if is_path else str(getattr(path, "name", "photo"))
     try:
-        with open_regular(path) if is_path else nullcontext(path) as file:
+        with open_regular(path) if is_path else nullcontext(path) as file, _quiet():
             return _read(_Metered(file), max_size, max_pixels)
     except FileNotFoundError as error:
         raise ImageError(f"{name}: no such photo") from error
@@ -69,27 +72,48 @@ def _reason(error, name):
 def _read(file, max_size, max_pixels):
     "Decode a photo, turn it upright, and shrink it to `max_size`."
     img = _identify(file)
-    size = img.size
     _check_size(img, file, max_size, max_pixels)
-    if max_size and img.format == "JPEG":
-        _draft(img, max_size)
-    is_drafted = img.size != size
+    size = img.size
+    drafted = _draft(img, max_size) if max_size and img.format == "JPEG" else None
     img.load()
     turn = _turn_of(img)
-    if turn is not None:
-        img = img.transpose(turn)
-    if not is_drafted:
-        size = img.size
-    elif turn in _turns_on_side:
-        size = size[::-1]
     if img.mode != "RGB" or img.has_transparency_data:
         img = to_rgb(img)
-    if max_size and max(size) > max_size:
-        img = img.resize(scaled_size(size, max_size, largest=True), Image.Resampling.BILINEAR)
+    if drafted:
+        target = scaled_size(size, max_size, largest=True)
+        img = img.resize(target, Image.Resampling.BILINEAR, drafted)
+    if turn is not None:
+        img = img.transpose(turn)
+    if max_size and max(img.size) > max_size:
+        target = scaled_size(img.size, max_size, largest=True)
+        img = img.resize(target, Image.Resampling.BILINEAR)
     if isinstance(img, ImageFile.ImageFile):
         img = img.copy()  # free of the file
     img.info = {name: img.info[name] for name in ("icc_profile",) if name in img.info}
     return img
+
+# %% ../nbs/api/05_images.ipynb #a07b0f15
+_quiet_lock = threading.Lock()
+_quiet_threads = 0
+_quiet_filter = ("ignore", None, Warning, re.compile(r"PIL\."), 0)  # as `warnings` stores it
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    "Ignore Pillow's warnings for a while."
+    global _quiet_threads
+    with _quiet_lock:
+        _quiet_threads += 1
+        if _quiet_filter not in warnings.filters:
+            warnings.filters.insert(0, _quiet_filter)
+    try:
+        yield
+    finally:
+        with _quiet_lock:
+            _quiet_threads -= 1
+            if not _quiet_threads:
+                with suppress(ValueError):  # someone else has put older filters back
+                    warnings.filters.remove(_quiet_filter)
 
 # %% ../nbs/api/05_images.ipynb #60de5d6d
 _max_bytes = 2**30  # of a file
@@ -102,18 +126,29 @@ class _Metered:
     def __init__(self, file: BinaryIO):
         self._file = file
         self.size = file.seek(0, os.SEEK_END)
-        self._reads, self._bytes = 0, 0
-        self.max_header = 2 * self.size + 2**16  # bytes; parts of a TIFF may be read twice
         file.seek(0)
         if self.size > _max_bytes:
             raise ValueError(f"{self.size / 1e9:.1f} GB are too large for a photo")
 
-    def read(self, size: int = -1) -> bytes:
-        self._reads += 1
-        self._bytes += max(size, 0)
-        if self._reads > 10_000 or self._bytes > self.max_header:
-            raise ValueError("its header is out of proportion to the file")
-        return self._file.read(size)
+    def begin_header(
+        self,
+        max_bytes: int,  # that may be read until the header ends
+        max_reads: int = 10_000,
+    ) -> None:
+        "Count the reads from here on."
+        read, reads, total = self._file.read, 0, 0
+
+        def counted(size: int = -1) -> bytes:  # called for every marker of a JPEG, so it is plain
+            nonlocal reads, total
+            reads += 1
+            if size > 0:
+                total += size
+            if reads > max_reads or total > max_bytes:
+                raise ValueError("its header is out of proportion to the file")
+            return read(size)
+
+        self._file.seek(0)
+        self.read = counted
 
     def end_header(self) -> None:
         "Stop counting: what follows is bounded by the size of the photo."
@@ -129,16 +164,18 @@ def _identify(file):
     prefix = file.read(16)
     for name in _formats:
         factory, accept = Image.OPEN.get(name, (None, None))
-        if factory is None or accept(prefix) in (False, None) or isinstance(accept(prefix), str):
+        accepted = factory and accept(prefix)
+        if not accepted or isinstance(accepted, str):  # a text says what Pillow lacks
             continue
         if name in ("WEBP", "AVIF", "HEIF") and file.size > _max_read_at_once:
             raise ValueError(f"{file.size / 1e6:.0f} MB are too large for a {name} photo")
-        if name == "JPEG":
-            factory = JpegImagePlugin.JpegImageFile  # other photos in the same file don't matter
-            file.max_header = min(file.max_header, 2**24)
         if name == "TIFF":
             _check_tiff(file)
-        file.seek(0)
+        max_header = 2 * file.size + 2**16  # Pillow reads parts of a TIFF twice
+        if name == "JPEG":
+            factory = JpegImagePlugin.JpegImageFile  # other photos in the same file don't matter
+            max_header = min(max_header, 2**24)
+        file.begin_header(max_header)
         img = factory(file, "")
         file.end_header()
         return img
@@ -171,18 +208,23 @@ def _check_size(img, file, max_size, max_pixels):
         allowed = max_pixels // 4
     if pixels > allowed:
         raise ValueError(
-            f"{width}x{height} pixels, {width * height / 1e6:.0f} megapixels, are more than the "
-            f"{allowed / 1e6:.0f} that are decoded{advice}"
+            f"{width}x{height} pixels, {width * height / 1e6:.3g} megapixels, are more than the "
+            f"{allowed / 1e6:.3g} that are decoded{advice}"
         )
 
 
 def _draft(img, max_size):
-    "Let the decoder of a JPEG shrink the photo, but not below twice `max_size`."
+    """Let the decoder of a JPEG shrink the photo, but not below twice `max_size`.
+
+    Return the part of the result that is the photo, (0, 0, x, y), or None if it isn't shrunk. The
+    last column and row reach beyond the photo if its size is not a multiple of the factor.
+    """
     width, height = img.size
     for factor in (8, 4, 2):
         if max(width, height) >= 2 * factor * max_size:
-            img.draft(None, (max(1, width // factor), max(1, height // factor)))
-            return
+            drafted = img.draft(None, (max(1, width // factor), max(1, height // factor)))
+            return drafted and drafted[1]
+    return None
 
 
 def _has_one_scan(img, file):
@@ -238,7 +280,6 @@ _turns = {  # value of the EXIF orientation -> what turns the photo upright
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_turns_on_side = [_turns[orientation] for orientation in (5, 6, 7, 8)]
 
 
 def _turn_of(img):
@@ -255,8 +296,8 @@ def check_network_pixels(
     "Raise `ImageError` if a network would take gigabytes for a photo."
     if size[0] * size[1] > network_pixels:
         raise ImageError(
-            f"{size[0]}x{size[1]} pixels, {size[0] * size[1] / 1e6:.0f} megapixels, are more than "
-            f"the {network_pixels / 1e6:.0f} that a network is given; give max_size=1024 (or "
+            f"{size[0]}x{size[1]} pixels, {size[0] * size[1] / 1e6:.3g} megapixels, are more than "
+            f"the {network_pixels / 1e6:.3g} that a network is given; give max_size=1024 (or "
             "--max-size 1024)"
         )
 

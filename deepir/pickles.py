@@ -65,12 +65,12 @@ class _Unfinished:
         self.finish, self.value = finish, None
 
 # %% ../nbs/api/04_pickles.ipynb #c2cbc174
-_opcodes: dict[int, tuple[Callable, Callable | None]] = {}
+_opcodes: dict[bytes, tuple[Callable, Callable | None]] = {}
 
 
 def _opcode(code: bytes, argument: Callable | None = None):
     def register(method):
-        _opcodes[code[0]] = (method, argument)
+        _opcodes[code] = (method, argument)
         return method
 
     return register
@@ -99,7 +99,7 @@ def _sized(length: Callable) -> Callable:
 
 def _line(machine) -> bytes:
     "Read a line, without its end."
-    return machine.read_line(machine.left)
+    return machine.read_line(machine.left())
 
 
 def _short_line(machine) -> bytes:
@@ -137,6 +137,9 @@ def _check_key(container, key) -> None:
         raise ValueError(f"a {type(value).__name__} is a key of a dictionary")
 
 # %% ../nbs/api/04_pickles.ipynb #22a38cb6
+_CUT = "it is cut short"
+
+
 class Machine:
     "Run a pickle: build plain data, and call nothing but functions of a table."
 
@@ -147,39 +150,43 @@ class Machine:
         names: Callable,  # (module, name) -> the record that a name stands for, or None
         persistent: Callable | None = None,  # what is stored outside of the pickle, by its id
     ):
-        self.file, self.left = file, size
+        self.file, self.end = file, file.tell() + size
         self.names, self.persistent = names, persistent
         self.budget = _allowance(size)
         self.stack, self.marks, self.memo = [], [], {}
 
     def run(self) -> object:
         "Return the value that the pickle describes."
-        while True:
-            code = self.read(1)[0]
-            if code == 0x2E:  # "."
-                return self.pop()
-            if code not in _opcodes:
-                raise ValueError(f"no pickle has the instruction 0x{code:02x}")
-            method, argument = _opcodes[code]
+        read, find = self.file.read, _opcodes.get
+        while (code := read(1)) != b".":
+            method, argument = find(code) or self.unknown(code)
             if argument is None:
                 method(self)
             else:
                 method(self, argument(self))
+            if self.budget < 0:
+                self.spend(0)
+        return self.pop()
+
+    def unknown(self, code: bytes):
+        "Raise an error for a byte that is no instruction, or for the end of the file."
+        raise ValueError(f"no pickle has the instruction 0x{code.hex()}" if code else _CUT)
+
+    def left(self) -> int:  # bytes
+        return self.end - self.file.tell()
 
     def read(self, size: int) -> bytes:
-        if size > self.left:
-            raise ValueError("it is cut short")
+        if size > 2**16 and size > self.left():
+            raise ValueError(_CUT)
         data = self.file.read(size)
         if len(data) != size:
-            raise ValueError("it is cut short")
-        self.left -= size
+            raise ValueError(_CUT)
         return data
 
     def read_line(self, limit: int) -> bytes:
-        line = self.file.readline(min(limit, self.left))
+        line = self.file.readline(limit)
         if not line.endswith(b"\n"):
             raise ValueError("it is cut short, or a line is too long")
-        self.left -= len(line)
         return line[:-1]
 
     def spend(self, cost: int) -> None:
@@ -187,8 +194,8 @@ class Machine:
         if self.budget < 0:
             raise ValueError("it would take far more memory than its size")
 
-    def push(self, value, cost: int = 0) -> None:
-        self.spend(cost)
+    def push(self, value, cost: int) -> None:  # `run` looks at the budget
+        self.budget -= cost
         self.stack.append(value)
 
     def pop(self):
@@ -235,7 +242,7 @@ class Machine:
             raise ValueError(f"a {type(function).__name__} is called")
 
     def remember(self, index: int) -> None:
-        self.spend(100)
+        self.budget -= 100
         self.memo[index] = self.top()
 
     def recall(self, index: int) -> None:
@@ -284,8 +291,8 @@ class Machine:
 
     @_opcode(b"\x95", _u8)
     def frame(self, size):
-        if size > self.left:
-            raise ValueError("it is cut short")
+        if size > self.left():
+            raise ValueError(_CUT)
 
     @_opcode(b"(")
     def mark(self):
@@ -541,8 +548,8 @@ def _finished(value):
     return value.value if type(value) is _Unfinished and value.value is not None else value
 
 # %% ../nbs/api/04_pickles.ipynb #def82b2c
-_containers = (list, tuple, dict, set, frozenset)
-_leaves = (*_scalars, torch.dtype, torch.Size, Inert)
+_containers = frozenset((list, tuple, dict, set, frozenset))
+_light = frozenset((*_scalars, torch.dtype, torch.Size, Inert))
 
 
 def check_value(
@@ -556,8 +563,12 @@ def check_value(
     while True:
         frame = frames[-1]
         for part in frame[1]:
-            if type(part) not in _containers:
+            if type(part) in _light:
+                frame[2] += 16
+            elif type(part) not in _containers:
                 frame[2] += _weight(part)
+            elif not part:
+                frame[2] += 64
             elif id(part) in weights:
                 frame[2] += weights[id(part)]
             elif id(part) in active:
@@ -588,7 +599,7 @@ def _weight(part) -> int:
         return 64 + part.nbytes
     if type(part) is bytearray:
         return 64 + len(part)
-    if isinstance(part, (np.generic, np.dtype)) or type(part) in _leaves:
+    if isinstance(part, (np.generic, np.dtype)):
         return 16
     if type(part) is _Known:
         raise ValueError(f"refused {part.name} as a value")
@@ -630,7 +641,7 @@ def _check_sizes(shape) -> tuple:
     for size in shape:
         if type(size) is not int or not 0 <= size < 2**48:
             raise ValueError("a size of an array is not a number")
-    if math.prod(max(size, 1) for size in shape) >= (2**32 if 0 in shape else 2**48):
+    if math.prod(max(size, 1) for size in shape) >= (2**24 if 0 in shape else 2**48):
         raise ValueError("an array has too many numbers")
     return tuple(shape)
 
