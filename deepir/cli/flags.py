@@ -16,6 +16,7 @@ import stat
 import sys
 import tempfile
 import threading
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -88,30 +89,42 @@ def _short_warnings(name: str) -> Iterator[None]:
         yield
 
 # %% ../../nbs/api/cli/00_flags.ipynb #952398e7
-class Terminated(KeyboardInterrupt):
-    "The signal TERM."
+class _Signals:
+    "Turns Ctrl-C and TERM into exceptions inside a `with` block, and remembers that one came."
 
+    def __init__(self, name: str):
+        self.name, self.code = name, None  # of the command; its exit code if a signal came
+        self.owner = os.getpid()
 
-@contextmanager
-def _terminable() -> Iterator[None]:
-    "Turn the signal TERM into an exception inside this context."
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    if getattr(signal.getsignal(signal.SIGINT), "__module__", None) == "deepir.cli":
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # imported, see there
-    owner = os.getpid()
+    def __enter__(self) -> "_Signals":
+        self.handlers, self.hook = {}, sys.unraisablehook
+        sys.unraisablehook = self._report
+        if threading.current_thread() is not threading.main_thread():
+            return self  # others cannot set handlers
+        if getattr(signal.getsignal(signal.SIGINT), "__module__", None) == "deepir.cli":
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # imported, see there
+        for number in (signal.SIGINT, signal.SIGTERM):
+            handler = signal.getsignal(number)
+            if handler in (signal.default_int_handler, signal.SIG_DFL):
+                self.handlers[number] = handler
+                signal.signal(number, self._stop)
+        return self
 
-    def stop(number, frame):
-        if os.getpid() == owner:
-            raise Terminated
-        os._exit(128 + number)  # a process that the command has forked
+    def __exit__(self, *_) -> None:
+        sys.unraisablehook = self.hook
+        for number, handler in self.handlers.items():
+            signal.signal(number, handler)
 
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+    def _stop(self, number, frame):
+        if os.getpid() != self.owner and number == signal.SIGTERM:
+            os._exit(128 + number)  # a process that the command has forked
+        self.code = 128 + number
+        raise KeyboardInterrupt
+
+    def _report(self, unraisable) -> None:
+        "Take an error that Python cannot raise, such as those of processes that are stopped, too."
+        if self.code is None:
+            print(f"{self.name}: {one_line(unraisable.exc_value)}", file=sys.stderr)
 
 
 @contextmanager
@@ -146,24 +159,20 @@ def command(
     "Decorate a command: errors and warnings become lines, and freed memory is reused."
     name = function.__name__
 
-    def stopped(code: int):
-        print(f"{name}: stopped; start it again to go on", file=sys.stderr)
-        sys.exit(code)
-
     @functools.wraps(function)
     def run(argv: list[str] | None = None):
         argv = sys.argv[1:] if argv is None else argv
-        with _terminable(), _any_letter(), _short_warnings(name):
+        with _Signals(name) as signals, _any_letter(), _short_warnings(name):
             try:
                 with reuse_memory():
                     result = function(argv)
                 sys.stdout.flush()  # here, so that a full disk is a line
                 return result
-            except Terminated:
-                stopped(143)
-            except KeyboardInterrupt:
-                stopped(130)
-            except Exception as e:
+            except (KeyboardInterrupt, Exception) as e:
+                if signals.code or isinstance(e, KeyboardInterrupt):
+                    traceback.clear_frames(e.__traceback__)  # what it holds ends now, quietly
+                    print(f"{name}: stopped; start it again to go on", file=sys.stderr)
+                    sys.exit(signals.code or 130)
                 if isinstance(e, BrokenPipeError) and not _has_reader():
                     sys.exit(141)
                 if "--debug" in argv:
