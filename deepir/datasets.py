@@ -538,8 +538,7 @@ def photos_below(
         )
     if irregular:
         warnings.warn(
-            f"{folder}: {len(irregular)} names of photos are skipped, because they are not "
-            f"regular files: {_some(irregular)}",
+            f"{folder}: skipped, because they are not regular files: {_some(irregular)}",
             stacklevel=2,
         )
     if closed:

@@ -126,18 +126,29 @@ class _Metered:
     def __init__(self, file: BinaryIO):
         self._file = file
         self.size = file.seek(0, os.SEEK_END)
-        self._reads, self._bytes = 0, 0
-        self.max_header = 2 * self.size + 2**16  # bytes; parts of a TIFF may be read twice
         file.seek(0)
         if self.size > _max_bytes:
             raise ValueError(f"{self.size / 1e9:.1f} GB are too large for a photo")
 
-    def read(self, size: int = -1) -> bytes:
-        self._reads += 1
-        self._bytes += max(size, 0)
-        if self._reads > 10_000 or self._bytes > self.max_header:
-            raise ValueError("its header is out of proportion to the file")
-        return self._file.read(size)
+    def begin_header(
+        self,
+        max_bytes: int,  # that may be read until the header ends
+        max_reads: int = 10_000,
+    ) -> None:
+        "Count the reads from here on."
+        read, reads, total = self._file.read, 0, 0
+
+        def counted(size: int = -1) -> bytes:  # called for every marker of a JPEG, so it is plain
+            nonlocal reads, total
+            reads += 1
+            if size > 0:
+                total += size
+            if reads > max_reads or total > max_bytes:
+                raise ValueError("its header is out of proportion to the file")
+            return read(size)
+
+        self._file.seek(0)
+        self.read = counted
 
     def end_header(self) -> None:
         "Stop counting: what follows is bounded by the size of the photo."
@@ -153,16 +164,18 @@ def _identify(file):
     prefix = file.read(16)
     for name in _formats:
         factory, accept = Image.OPEN.get(name, (None, None))
-        if factory is None or accept(prefix) in (False, None) or isinstance(accept(prefix), str):
+        accepted = factory and accept(prefix)
+        if not accepted or isinstance(accepted, str):  # a text says what Pillow lacks
             continue
         if name in ("WEBP", "AVIF", "HEIF") and file.size > _max_read_at_once:
             raise ValueError(f"{file.size / 1e6:.0f} MB are too large for a {name} photo")
-        if name == "JPEG":
-            factory = JpegImagePlugin.JpegImageFile  # other photos in the same file don't matter
-            file.max_header = min(file.max_header, 2**24)
         if name == "TIFF":
             _check_tiff(file)
-        file.seek(0)
+        max_header = 2 * file.size + 2**16  # Pillow reads parts of a TIFF twice
+        if name == "JPEG":
+            factory = JpegImagePlugin.JpegImageFile  # other photos in the same file don't matter
+            max_header = min(max_header, 2**24)
+        file.begin_header(max_header)
         img = factory(file, "")
         file.end_header()
         return img

@@ -6,8 +6,10 @@
 __all__ = ['KaptureImages', 'KaptureFeatures', 'extract_kapture']
 
 # %% ../../nbs/api/interop/40_kapture.ipynb #894d93e5
+import io
 import logging
 import os
+import stat
 import tarfile
 import warnings
 from contextlib import AbstractContextManager, nullcontext
@@ -17,9 +19,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ..core import as_descriptors, fork_safe, require
-from ..datasets import Dataset
+from ..datasets import Dataset, read_text
 from ..extractor import Extractor, as_extractor
-from ..files import writing
+from ..files import refuse_link, writing
 from ..store import Failure
 
 # %% ../../nbs/api/interop/40_kapture.ipynb #8f543edb
@@ -63,6 +65,8 @@ class KaptureImages(Dataset):
     @staticmethod
     def _read_keys(csv, sensors: str, records: str) -> list[str]:
         "Read the paths of all photos that cameras took; each path once."
+        for path in (sensors, records):
+            read_text(path)  # its errors name the line
         try:
             cameras = csv.get_sensor_ids_of_type("camera", csv.sensors_from_file(sensors))
             keys = csv.records_camera_from_file(records, cameras).data_list()
@@ -70,9 +74,21 @@ class KaptureImages(Dataset):
             files = f"{sensors} or {os.path.basename(records)}"
             raise ValueError(f"{files} cannot be read: {e}") from e
         for key in keys:
-            if os.path.isabs(key) or ".." in Path(key).parts:
-                raise ValueError(f"{records}: {key!r} is not a path below sensors/records_data")
+            if not _is_below(key):
+                raise ValueError(
+                    f"{records}: {key[:200]!r} is not a path below sensors/records_data"
+                )
         return list(dict.fromkeys(keys))
+
+
+def _is_below(key: str) -> bool:
+    "Tell whether a path of a photo stays below its folder, and can have a file of features."
+    if "\\" in key and os.name == "nt":
+        return False
+    parts = key.split("/")
+    is_plain = not any(part in ("", ".", "..") for part in parts)
+    fits = len(os.fsencode(parts[-1])) + len(".gfeat") <= 255
+    return is_plain and fits and not os.path.isabs(key)
 
 # %% ../../nbs/api/interop/40_kapture.ipynb #73212c00
 class _Header(NamedTuple):
@@ -92,7 +108,7 @@ class _FeatureFiles:
         root: str | Path,  # folder of the kapture
         kind: str,  # type of features: a folder of this name below reconstruction/global_features
     ):
-        if Path(kind).name != kind or kind in ("", ".."):
+        if Path(kind).name != kind or kind in ("", "..") or not kind.isprintable():
             raise ValueError(f"type of features {kind!r}: expected a name without folders")
         kapture = _import_kapture()
         self.root, self.kind = str(root), kind
@@ -102,11 +118,10 @@ class _FeatureFiles:
 
     def header(self) -> _Header:
         "Read what is recorded about these features; execute nothing."
-        with open(self.config, encoding="utf-8", errors="replace") as file:
-            rows = _import_kapture().io.csv.table_from_file(file)
+        rows = _import_kapture().io.csv.table_from_file(io.StringIO(read_text(self.config)))
         if len(rows) == 1 and len(rows[0]) == 4:
             name, dtype, dsize, metric_type = rows[0]
-            if dsize.isdecimal() and int(dsize) > 0:
+            if dsize.isdecimal() and len(dsize) < 8 and int(dsize) > 0:
                 return _Header(name, dtype, int(dsize), metric_type)
         raise ValueError(
             f"{self.config}: expected one line 'name, dtype, dsize, metric_type'; restore the file "
@@ -116,9 +131,19 @@ class _FeatureFiles:
     def write_header(self, name: str, dim: int) -> None:
         "Record that these features are float32 vectors of this size."
         kapture = _import_kapture()
+        self.check_inside(self.config)
         features = kapture.GlobalFeatures(name, np.dtype("float32"), dim, "L2")
         with writing(self.config) as temporary:
             kapture.io.csv.global_features_to_file(str(temporary), features)
+
+    def check_inside(self, path: str | Path) -> None:
+        "Raise ValueError if a link leads from the kapture to where a file would be written."
+        folder, root = (os.path.realpath(p) for p in (os.path.dirname(path), self.root))
+        if folder != root and not folder.startswith(os.path.join(root, "")):
+            raise ValueError(
+                f"{path}: a link leads out of the kapture, to {folder}; replace the link by a "
+                "folder, and nothing outside is written"
+            )
 
     def open_tar(
         self,
@@ -129,9 +154,12 @@ class _FeatureFiles:
         path = kapture.io.tar.get_feature_tar_fullpath(kapture.GlobalFeatures, self.kind, self.root)
         if not os.path.isfile(path):
             return nullcontext()
+        if mode == "a":
+            refuse_link(path)
+            self.check_inside(path)
         try:
             return kapture.io.tar.TarHandler(path, mode)
-        except tarfile.TarError as e:
+        except (tarfile.TarError, EOFError, UnicodeError, ValueError) as e:
             raise ValueError(
                 f"{path}: damaged ({e}); restore it, or delete it to describe its photos again"
             ) from e
@@ -163,6 +191,7 @@ class _FeatureFiles:
                 if tar:
                     write(self.path(key, tar), row)
                     continue
+                self.check_inside(self.path(key))
                 with writing(self.path(key)) as temporary:
                     write(str(temporary), row)
 
@@ -187,9 +216,13 @@ class KaptureFeatures(_FeatureFiles):
         self.photos, self.name = photos, name
         self.failed: list[Failure] = []  # photos that could not be described, and why
         self.present: set[str] = set()  # keys of the photos that have their feature
+        if name != name.strip() or not name.isprintable() or {",", "#"} & set(name) or not name:
+            raise ValueError(f"name {name!r}: expected a word, which a line of text can hold")
         if self.config.exists():
             self._compare_header(name=name, dtype="float32", metric_type="L2")
             self.present = self._find_complete()
+        for folder in {os.path.dirname(self.path(key)) for key in photos.keys}:
+            self.check_inside(os.path.join(folder, "feature"))  # before any photo is described
 
     def _compare_header(self, **expected) -> None:
         header = self.header()
@@ -206,16 +239,20 @@ class KaptureFeatures(_FeatureFiles):
 
     def _find_complete(self) -> set[str]:
         "Return the keys of photos that have a feature of the right size."
-        csv, keys = _import_kapture().io.csv, set(self.photos.keys)
+        size = 4 * self.header().dsize
         with self.open_tar("r") as tar:
-            found = csv.global_features_from_dir(self.kind, self.root, keys, tar)
 
-            def size_of(key):
+            def is_complete(key):
                 if tar:
-                    return tar.content[self.path(key, tar)[0]].size
-                return os.path.getsize(self.path(key))
+                    entry = tar.content.get(self.path(key, tar)[0])
+                    return entry is not None and entry.size == size
+                try:
+                    found = os.stat(self.path(key))
+                except OSError:
+                    return False
+                return stat.S_ISREG(found.st_mode) and found.st_size == size
 
-            return {key for key in found if size_of(key) == 4 * found.dsize}
+            return {key for key in self.photos.keys if is_complete(key)}
 
     def __len__(self) -> int:
         return len(self.present)
