@@ -6,8 +6,14 @@
 __all__ = ['ProcessGroup', 'process_group']
 
 # %% ../nbs/api/28_distributed.ipynb #8bd15e02
+import atexit
 import os
-from collections.abc import Callable
+import re
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -33,16 +39,9 @@ def process_group(
     "Join the processes that torchrun started and return this one's place among them."
     if dist.is_available() and dist.is_initialized():
         return ProcessGroup(dist.get_rank(), dist.get_world_size())
-    missing = [name for name in _VARIABLES if not os.environ.get(name)]
-    if "RANK" in missing and "WORLD_SIZE" in missing:
+    if not os.environ.get("RANK") and not os.environ.get("WORLD_SIZE"):
         return ProcessGroup(0, 1)
-    if missing:
-        given = ", ".join(f"{n}={os.environ[n]}" for n in _VARIABLES if n not in missing)
-        raise ValueError(
-            f"the environment says {given}, but {', '.join(missing)} is missing: start several "
-            "processes with torchrun, or unset these variables to work alone"
-        )
-    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    rank, size = _read_environment()
     if size == 1:
         return ProcessGroup(0, 1)
     on_gpu = device is not None and device.type == "cuda"
@@ -50,30 +49,113 @@ def process_group(
         torch.cuda.set_device(device)
     where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
     try:
-        dist.init_process_group(
-            "nccl" if on_gpu else "gloo",
-            timeout=timedelta(seconds=timeout),
-            rank=rank,
-            world_size=size,
-        )
+        with _saying_after(10, f"process {rank} of {size} is waiting for the others at {where}"):
+            dist.init_process_group(
+                "nccl" if on_gpu else "gloo",
+                timeout=timedelta(seconds=timeout),
+                rank=rank,
+                world_size=size,
+            )
     except (RuntimeError, ValueError) as e:
-        reason = str(e).strip().splitlines()[0]
         raise OSError(
             f"process {rank} of {size}: the others did not come to {where} within {timeout:g} s "
-            f"({reason}); start them all with torchrun"
+            f"({_reason(e)}); start them all with torchrun"
         ) from e
+    atexit.register(_leave)
     return ProcessGroup(rank, size)
 
+# %% ../nbs/api/28_distributed.ipynb #581c4c0f
+def _read_environment() -> ProcessGroup:
+    "Return what the variables say; ValueError if one is missing or wrong."
+    given = {name: os.environ[name] for name in _VARIABLES if os.environ.get(name)}
+    advice = "start several processes with torchrun, or unset these variables to work alone"
+    shown = ", ".join(f"{name}={value}" for name, value in given.items())
+    if missing := [name for name in _VARIABLES if name not in given]:
+        is_or_are = "is" if len(missing) == 1 else "are"
+        raise ValueError(
+            f"the environment says {shown}, but {', '.join(missing)} {is_or_are} missing: {advice}"
+        )
+    for name in ("RANK", "WORLD_SIZE", "MASTER_PORT"):
+        if not given[name].isdecimal():
+            raise ValueError(f"{name}={given[name]!r}: expected a whole number; {advice}")
+    rank, size = int(given["RANK"]), int(given["WORLD_SIZE"])
+    if rank >= size:
+        raise ValueError(
+            f"RANK={rank}, WORLD_SIZE={size}: expected a rank from 0 to {size - 1}; {advice}"
+        )
+    if size > 1:
+        try:
+            socket.getaddrinfo(given["MASTER_ADDR"], int(given["MASTER_PORT"]))
+        except (OSError, OverflowError, UnicodeError) as e:
+            raise ValueError(
+                f"MASTER_ADDR={given['MASTER_ADDR']}, MASTER_PORT={given['MASTER_PORT']}: there is "
+                f"no such address ({e}); {advice}"
+            ) from e
+    return ProcessGroup(rank, size)
+
+
+@contextmanager
+def _saying_after(seconds: float, text: str) -> Iterator[None]:
+    "Print a line if the context takes longer than so many seconds."
+    timer = threading.Timer(seconds, lambda: print(text, file=sys.stderr, flush=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _reason(e: Exception) -> str:
+    "Return the first sentence of a message of torch.distributed, without the place in its code."
+    first_line = (str(e).strip().splitlines() or [type(e).__name__])[0]
+    return re.sub(r"^\[[^\]]*:\d+\] ", "", first_line).split(". ")[0]
+
+# %% ../nbs/api/28_distributed.ipynb #c558de31
+_broken = []  # reasons why the group no longer works
+
+
+def _leave() -> None:
+    "Leave the processes that this one has joined."
+    is_safe = not _broken or (dist.is_initialized() and dist.get_backend() == "gloo")
+    if dist.is_initialized() and is_safe:  # after a failure, NCCL could wait for ever
+        dist.destroy_process_group()
+
 # %% ../nbs/api/28_distributed.ipynb #4280a736
+@contextmanager
+def _meeting() -> Iterator[None]:
+    "Turn a failure of torch.distributed into an OSError that says what to do."
+    try:
+        yield
+    except RuntimeError as e:
+        _broken.append(_reason(e))
+        raise OSError(
+            f"another process of this job has ended or did not answer ({_reason(e)}); read "
+            "its message, then start all of them again: what is saved is not done again"
+        ) from e
+
+
 def barrier() -> None:
     "Wait until all processes are here; OSError if one of them does not come in time."
+    if process_group().size > 1:
+        with _meeting():
+            dist.barrier()
+
+
+def check_agreement(
+    value: int,  # what this process has found
+    message: str,  # of the error
+    device: torch.device | str = "cpu",  # where processes meet
+) -> None:
+    "Wait for all processes; raise ValueError in each of them if they found different values."
     if process_group().size == 1:
         return
-    try:
-        dist.barrier()
-    except RuntimeError as e:
-        reason = str(e).strip().splitlines()[0]
-        raise OSError(f"another process did not finish its part ({reason}); start again") from e
+    bounds = torch.tensor([value, -value], device=device)
+    with _meeting():
+        dist.all_reduce(bounds, dist.ReduceOp.MAX)
+    highest, lowest = int(bounds[0]), -int(bounds[1])
+    if lowest != highest:
+        raise ValueError(f"{message} (from {lowest} to {highest}, {value} in this process)")
 
 # %% ../nbs/api/28_distributed.ipynb #39e0f183
 def broadcast_weights(
@@ -81,8 +163,9 @@ def broadcast_weights(
 ) -> None:
     "Give every process the weights of the first one."
     if process_group().size > 1:
-        for tensor in net.state_dict().values():
-            dist.broadcast(tensor, 0)
+        with _meeting():
+            for tensor in net.state_dict().values():
+                dist.broadcast(tensor, 0)
 
 # %% ../nbs/api/28_distributed.ipynb #7f3e3393
 def sum_gradients(
@@ -91,11 +174,12 @@ def sum_gradients(
     "Add up the gradients of all processes."
     if process_group().size == 1:
         return
-    for parameter in net.parameters():
-        if parameter.requires_grad:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-            dist.all_reduce(parameter.grad)
+    with _meeting():
+        for parameter in net.parameters():
+            if parameter.requires_grad:
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+                dist.all_reduce(parameter.grad)
 
 # %% ../nbs/api/28_distributed.ipynb #cb1d5245
 def gather_descriptors(
@@ -110,7 +194,8 @@ def gather_descriptors(
         padded = desc.new_zeros(max(sizes), desc.shape[1])
         padded[: len(desc)] = desc
         received = [torch.empty_like(padded) for _ in range(size)]
-        dist.all_gather(received, padded)
+        with _meeting():
+            dist.all_gather(received, padded)
         start = sum(sizes[:rank])
         everything = torch.cat([d[:n] for d, n in zip(received, sizes)])
         return everything, slice(start, start + sizes[rank])

@@ -13,31 +13,40 @@ import itertools
 import math
 import numbers
 import os
-import pickle
 import re
+import shutil
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
-from .checkpoints import model_options, save_model
+from .checkpoints import model_options, read_checkpoint, save_model
 from .core import pick_device, progress_bar, seeded, unknown_name
 from .datasets import Dataset, Subset, load_dataset
-from .distributed import broadcast_weights, gather_descriptors, process_group, sum_gradients
+from deepir.distributed import (
+    broadcast_weights,
+    check_agreement,
+    gather_descriptors,
+    process_group,
+    sum_gradients,
+)
 from .eval import evaluate
 from .extractor import Extractor, read_ahead
-from .files import lock, writing
+from .files import lock, sync, writing
 from .images import ImageError, imagenet, parse_transforms, to_tensor
 from .losses import make_loss, takes_triplets
 from .metrics import as_text
 from .nets import RetrievalNet
+from .pickles import load_torch
 from .pooling import GeM
 from .sampling import by_landmark, mine_triplets, pk_batch
 from .staged import freeze_batch_norm, staged_backward
@@ -220,18 +229,25 @@ class _TrainingPhotos(torch.utils.data.Dataset):
 
     def _photo(self, step: int, i: int) -> Tensor:  # (3, H, W)
         seed = int(np.random.SeedSequence([self.seed, step, i]).generate_state(1)[0])
+        image = _open_photo(self.dataset, i)
         try:
-            image = self.dataset.open(i)
             with torch.random.fork_rng(devices=[]):  # workers must not touch a GPU
                 torch.default_generator.manual_seed(seed)
                 image = self.transform(image)
             return to_tensor(image, self.mean, self.std)
-        except (OSError, ValueError, ZeroDivisionError) as e:
-            # The photo can't be read, or a transform doesn't fit it.
-            key = str(self.dataset.keys[i])
-            if isinstance(e, ImageError) and key in str(e):
-                raise
-            raise ImageError(f"{key}: {e}") from e
+        except Exception as e:  # a transform doesn't fit the photo
+            raise ImageError(f"{self.dataset.keys[i]}: {e or type(e).__name__}") from e
+
+
+def _open_photo(dataset: Dataset, i: int) -> Image.Image:
+    "Open a photo; whatever its decoder raises is an ImageError that names it."
+    try:
+        return dataset.open(i)
+    except Exception as e:
+        key = str(dataset.keys[i])
+        if isinstance(e, ImageError) and key in str(e):
+            raise
+        raise ImageError(f"{key}: {e or type(e).__name__}") from e
 
 # %% ../nbs/api/57_train.ipynb #e5d3230e
 class _Plan(NamedTuple):
@@ -329,23 +345,22 @@ def _plain_extractor(net: RetrievalNet, device, threads: int | None) -> Extracto
 
 
 def _mine(
-    net: RetrievalNet,  # as it is now
+    extractor: Extractor,  # of the network as it is now, from `_plain_extractor`
     dataset: Dataset,  # with labels
     config: TrainConfig,  # with `p` and `k`
     step: int,  # of the mining
-    device="cpu",
-    threads: int | None = 0,
     on_error: str = "skip",
+    store: Path | None = None,  # folder that keeps what is described if the process is killed
 ) -> Tensor:  # (mine_every * triplets of a step, 3) indices of photos
     "Mine triplets for the next steps from current descriptors."
     rng = np.random.default_rng([config.seed, step])
     sample = np.sort(rng.permutation(len(dataset))[: config.mine_from])
-    extractor = _plain_extractor(net, device, threads)
-    features = extractor.extract(Subset(dataset, sample), on_error=on_error, progress=False)
+    options = {"on_error": on_error, "progress": False}
+    features = extractor.extract(Subset(dataset, sample), store, **options)
     described = _find_in_order(features.keys, [dataset.keys[i] for i in sample])
     described = sample[described]
     triplets = mine_triplets(
-        features.desc,
+        features.desc[:],
         [dataset.labels[i] for i in described],
         config.mine_every * (config.p * config.k // 3),
         config.negatives,
@@ -468,39 +483,84 @@ def _check_identity(mine: dict, saved: dict, path: Path) -> None:
 # %% ../nbs/api/57_train.ipynb #1be1da95
 def _load_state(path: Path) -> dict | None:
     "Read a training state, or the one before it if it is damaged; None if there is neither."
-    errors = []
-    for candidate in (path, _previous(path)):
-        if not candidate.exists():
-            continue
+    candidates = [p for p in (path, _previous(path)) if p.exists()]
+    errors = [] if path in candidates else [f"{path}: missing"]
+    for candidate in candidates:
         try:
-            state = torch.load(candidate, weights_only=True, map_location="cpu")
-            if state.get("format") != _STATE_FORMAT:
-                raise ValueError(f"expected the format {_STATE_FORMAT!r}")
-        except (
-            OSError,
-            RuntimeError,
-            ValueError,
-            EOFError,
-            AttributeError,
-            pickle.UnpicklingError,
-        ) as e:
-            errors.append(f"{candidate}: not a training state that can be read ({e})")
+            state = load_torch(candidate)
+            _check_state(state)
+        except (OSError, ValueError) as e:
+            reason = str(e).removeprefix(f"{candidate}: ")
+            errors.append(f"{candidate}: not a training state that can be read ({reason})")
             continue
         if errors:
-            warnings.warn(f"{errors[0]}; continuing from {candidate}", stacklevel=2)
+            step = state["step"]
+            warnings.warn(f"{errors[0]}; continuing from {candidate}, step {step}", stacklevel=2)
         return state
-    if errors:
+    if candidates:
         raise ValueError(f"{errors[0]}; delete it to start the training again")
     return None
+
+
+def _check_state(state: object) -> None:
+    "Raise ValueError if something isn't a training state."
+    if not isinstance(state, dict) or state.get("format") != _STATE_FORMAT:
+        raise ValueError(f"expected the format {_STATE_FORMAT!r}")
+    kinds = {"identity": dict, "step": int, "net": dict, "loss": dict, "optimizer": dict}
+    kinds |= {"history": dict, "triplets": (Tensor, type(None))}
+    for name, kind in kinds.items():
+        if not isinstance(state.get(name), kind):
+            raise ValueError(f"{name!r} is missing, or of a wrong kind")
+    if state["history"].keys() != {f.name for f in fields(History)}:
+        raise ValueError("its history is incomplete")
 
 
 def _previous(path: Path) -> Path:
     return path.with_name(path.name + ".previous")
 
 
+def _keep_previous(path: Path) -> None:
+    "Keep the state under another name, too, until it is replaced; it is missing at no moment."
+    if not path.exists():
+        return
+    _previous(path).unlink(missing_ok=True)
+    try:
+        os.link(path, _previous(path))
+    except OSError:  # a file system that knows no hard links
+        os.replace(path, _previous(path))
+
+
 _STATE_FORMAT = "deepir training 2"
 
 # %% ../nbs/api/57_train.ipynb #36542714
+class _SaveClock:
+    "Tell when a state is due by the time, and when it would be too soon for another one."
+
+    seconds = 20.0  # between saved states
+    share = 0.05  # of the time, which saving may take at most
+
+    def __init__(self):
+        self.last, self.took = time.monotonic(), 0.0
+
+    def passed(self) -> float:
+        "Return the seconds since the last save."
+        return time.monotonic() - self.last
+
+    def is_due(self) -> bool:
+        return self.passed() >= self.seconds
+
+    def is_too_soon(self) -> bool:
+        return self.passed() * self.share < self.took
+
+    @contextmanager
+    def saving(self) -> Iterator[None]:
+        "Measure how long a save takes."
+        began = time.monotonic()
+        yield
+        self.last = time.monotonic()
+        self.took = self.last - began
+
+# %% ../nbs/api/57_train.ipynb #22170c53
 @dataclass
 class _Training:
     "A training under way: what it works with, and what changes from step to step."
@@ -513,6 +573,7 @@ class _Training:
     processes: int  # that train together
     device: torch.device
     checkpoint: Path | None
+    save_every: int  # steps
     threads: int
     on_error: str
     step: int = 0  # steps done
@@ -524,6 +585,8 @@ class _Training:
     labels: Tensor | None = None  # (N,) landmark numbers of all photos
     photos: _TrainingPhotos | None = None
     identity: dict | None = None  # what a saved state must agree with
+    clock: _SaveClock = field(default_factory=_SaveClock)
+    saved_step: int | None = None  # of the state on disk
 
     def prepare(self) -> None:
         "Bring network and loss to the device, in training mode, and make what steps need."
@@ -551,9 +614,14 @@ class _Training:
     def state_path(self) -> Path:
         return self.checkpoint.with_name(self.checkpoint.name + ".state")
 
+    @property
+    def is_writer(self) -> bool:
+        "Tell whether this process writes the files: the first one does."
+        return self.checkpoint is not None and self.rank == 0
+
     def locked(self):
         "Return a context in which no other training writes the same checkpoint."
-        if self.checkpoint is None or self.rank > 0:
+        if not self.is_writer:
             return nullcontext()
         return lock(
             self.checkpoint.with_name(self.checkpoint.name + ".lock"),
@@ -567,26 +635,59 @@ class _Training:
         if self.checkpoint is None:
             return
         state = _load_state(self.state_path)
-        if state is None:
+        if state is not None:
+            self._resume(state)
+        elif self.is_writer:
             self.save()
-            return
+        message = f"{self.state_path}: processes read states of different steps; all of them must "
+        check_agreement(self.step, message + "see the same folder", self.device)
+
+    def _resume(self, state: dict) -> None:
         _check_identity(self.identity, state["identity"], self.state_path)
         try:
             self.net.load_state_dict(state["net"])
             if isinstance(self.loss, nn.Module):
                 self.loss.load_state_dict(state["loss"])
             self.optimizer.load_state_dict(state["optimizer"])
-        except (RuntimeError, ValueError, KeyError) as e:
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as e:
             raise ValueError(
                 f"{self.state_path}: belongs to another network or loss: {e}; give the same "
                 "ones or another checkpoint"
             ) from e
         self.step, self.triplets = state["step"], state["triplets"]
+        self.saved_step = self.step
         self.history = History(**state["history"])
+        if self.is_writer and not self._has_model():
+            save_model(self.net, self.checkpoint)
+
+    def _has_model(self) -> bool:
+        "Tell whether the model on disk has the weights of the state."
+        try:
+            there = read_checkpoint(self.checkpoint)["state_dict"]
+        except (OSError, ValueError):
+            return False
+        mine = self.net.state_dict()
+        return there.keys() == mine.keys() and all(
+            torch.equal(there[name], tensor.cpu()) for name, tensor in mine.items()
+        )
+
+    def save_if_due(self, is_wanted: bool = False) -> None:
+        "Save at the end; before it by steps, by time or on request, unless it is too soon."
+        is_last = self.step == self.config.steps
+        is_due = is_wanted or self.step % self.save_every == 0 or self.clock.is_due()
+        if is_last or (is_due and not self.clock.is_too_soon()):
+            self.save()
+            if self.is_writer:
+                shutil.rmtree(self.descriptors_path, ignore_errors=True)
+
+    def save_before_long_work(self) -> None:
+        "Save what a kill would lose."
+        if self.saved_step != self.step and not self.clock.is_too_soon():
+            self.save()
 
     def save(self) -> None:
         "Write the state and the model."
-        if self.checkpoint is None or self.rank > 0:
+        if not self.is_writer:
             return
         state = {
             "format": _STATE_FORMAT,
@@ -598,11 +699,27 @@ class _Training:
             "triplets": self.triplets,
             "history": asdict(self.history),
         }
-        with writing(self.state_path) as temporary:
-            torch.save(state, temporary)
-            if self.state_path.exists():
-                os.replace(self.state_path, _previous(self.state_path))
-        save_model(self.net, self.checkpoint)
+        with self.clock.saving():
+            with writing(self.state_path) as temporary:
+                # Given a path, torch.save reports a full disk as a RuntimeError.
+                with open(temporary, "wb") as file:
+                    torch.save(state, file)
+                sync(temporary)  # complete on disk before the state that it replaces moves
+                _keep_previous(self.state_path)
+            save_model(self.net, self.checkpoint)
+            self.saved_step = self.step
+
+    # Descriptors of a mining or an evaluation
+
+    @property
+    def descriptors_path(self) -> Path:
+        return self.checkpoint.with_name(self.checkpoint.name + ".descriptors")
+
+    def _folder_for(self, what: str) -> Path | None:
+        "Return a folder for descriptors; None keeps them in memory."
+        if self.checkpoint is None or self.processes > 1:
+            return None
+        return self.descriptors_path / what
 
     # Steps
 
@@ -611,9 +728,7 @@ class _Training:
         config, start, end = self.config, self.step, self.config.steps
         if takes_triplets(self.loss):
             if start % config.mine_every == 0:
-                self.triplets = _mine(
-                    self.net, self.dataset, config, start, self.device, self.threads, self.on_error
-                )
+                self.mine()
             end = min(end, (start // config.mine_every + 1) * config.mine_every)
 
         def plan_of(step: int) -> _Plan:
@@ -625,6 +740,13 @@ class _Training:
 
         steps = range(start, end)
         return _read_steps(self.photos, steps, plan_of, self.threads, self.device, report)
+
+    def mine(self) -> None:
+        "Mine the triplets of the next steps."
+        self.save_before_long_work()
+        extractor = _plain_extractor(self.net, self.device, self.threads)
+        store = self._folder_for(f"mining-{extractor.fingerprint}")
+        self.triplets = _mine(extractor, self.dataset, self.config, self.step, self.on_error, store)
 
     def do_step(self, plan: _Plan, chunks: Iterable[Tensor]) -> float:
         "Make the next step and note it in the history; FloatingPointError if it isn't finite."
@@ -658,13 +780,19 @@ class _Training:
         is_due |= bool(eval_every and self.step and self.step % eval_every == 0)
         if val is None or not is_due or self.step in self.history.mAP:
             return
-        extractor = _plain_extractor(self.net, self.device, self.threads)
-        report = evaluate(val, extractor, on_error=self.on_error, progress=False)
+        self.save_before_long_work()
+        report = evaluate(
+            val,
+            _plain_extractor(self.net, self.device, self.threads),
+            save_feats=self._folder_for("evaluation"),
+            on_error=self.on_error,
+            progress=False,
+        )
         self.history.mAP[self.step] = {m: float(value) for m, value in report.mAP.items()}
         for failure in report.failed:
             if failure.reason not in self.history.left_out:
                 self.history.left_out.append(failure.reason)
-        self.save()
+        self.save_if_due(is_wanted=True)
 
 # %% ../nbs/api/57_train.ipynb #74b30b93
 def train(
@@ -673,7 +801,7 @@ def train(
     val: Dataset | str | Path | None = None,  # data set with truth, to evaluate on
     eval_every: int = 0,  # steps between evaluations; 0: only one, at the end
     checkpoint: str | Path | None = None,  # file for the model; its state goes beside it
-    save_every: int = 50,  # steps between saved states, at least 1
+    save_every: int = 50,  # steps between saved states, at least 1; another one every 20 seconds
     device: str | torch.device = "auto",  # see `pick_device`
     threads: int | None = None,  # worker processes that read photos; None: one a core, at most 8
     progress: bool = True,  # show a bar
@@ -682,7 +810,8 @@ def train(
 ) -> History:
     """Train a network.
 
-    With a `checkpoint`, a training that was interrupted continues where its last state was saved.
+    With a `checkpoint`, a training that was interrupted continues where its last state was saved,
+    at most 20 seconds of steps ago, or twenty times what saving takes.
     `on_error="skip"` replaces an unreadable training photo by another of its landmark and leaves
     an unreadable photo of `val` out; "raise" checks the photos of `val` before the first step.
     A loss object with parameters is trained in place, too.
@@ -719,6 +848,7 @@ def train(
         processes=processes,
         device=device,
         checkpoint=None if checkpoint is None else Path(checkpoint),
+        save_every=save_every,
         threads=threads,
         on_error=on_error,
     )
@@ -735,8 +865,7 @@ def train(
             while training.step < config.steps:
                 for plan, chunks in training.coming_steps():
                     loss_of_step = training.do_step(plan, chunks)
-                    if training.step == config.steps or training.step % save_every == 0:
-                        training.save()
+                    training.save_if_due()
                     training.evaluate_if_due(val, eval_every)
                     bar.update()
                     bar.set_postfix(loss=f"{loss_of_step:.3f}", **training.history.latest())
@@ -764,6 +893,7 @@ def _check_readable(dataset: Dataset, threads: int) -> None:
     "Open every photo of a data set and its queries; ImageError about the first that fails."
     parts = [dataset] if dataset.queries is dataset else [dataset, dataset.queries]
     for part in parts:
-        for _, photo in read_ahead(part.open, range(len(part)), threads):
+        open_photo = functools.partial(_open_photo, part)
+        for _, photo in read_ahead(open_photo, range(len(part)), threads):
             if isinstance(photo, ImageError):
                 raise photo

@@ -24,7 +24,7 @@ from ..core import printable
 from ..datasets import load_dataset
 from ..eval import Report, check_neighbours, evaluate, evaluate_descriptors, postprocess
 from ..extractor import Extractor
-from ..files import lock, read_json, write_json, writing
+from ..files import lock, read_json, refuse_link, write_json, writing
 from ..metrics import as_text
 from ..whiten import Whitening, find_whitening
 
@@ -80,6 +80,7 @@ def read_eval_args(argv: list[str]) -> argparse.Namespace:
     check_output_folder(args.save_feats)
     if args.out_json:
         read_results(args.out_json)  # can results be added to it?
+        refuse_link(_lock_of(args.out_json))
     return args
 
 # %% ../../nbs/api/cli/10_eval.ipynb #e9de290f
@@ -138,10 +139,13 @@ def read_results(path: str | Path) -> dict:
     return results
 
 # %% ../../nbs/api/cli/10_eval.ipynb #2b6f7e8e
+def _lock_of(path: str | Path) -> Path:
+    return Path(path).with_name(f".{Path(path).name}.lock")
+
+
 def add_results(path: str | Path, name: str, results: dict) -> None:
     "Add results to those that a file holds, also while other processes add theirs."
-    path = Path(path)
-    with lock(path.with_name(f".{path.name}.lock")):
+    with lock(_lock_of(path)):
         write_json(path, {**read_results(path), name: results}, indent=1)
 
 # %% ../../nbs/api/cli/10_eval.ipynb #f7555a20

@@ -7,6 +7,7 @@ __all__ = ['unpack']
 
 # %% ../../nbs/api/downloads/10_archives.ipynb #e8f3f4df
 import bz2
+import errno
 import gzip
 import io
 import lzma
@@ -159,8 +160,10 @@ def open_archive(
         except Refused as e:
             raise ValueError(f"{path}: refused: {e}") from e
         except Exception as e:
-            if isinstance(e, OSError) and e.errno is not None:
-                raise  # a disk that is full, say; bz2 raises an OSError without a number
+            # A disk that is full, say. Without a number it comes from bz2, and an invalid argument
+            # is a position in the file that cannot be.
+            if isinstance(e, OSError) and e.errno not in (None, errno.EINVAL):
+                raise
             # The readers raise nearly everything: their own errors, those of zlib and lzma,
             # IndexError, struct.error, RecursionError, UnicodeError, NotImplementedError...
             why = _cut(str(e) or type(e).__name__)
