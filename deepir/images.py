@@ -117,7 +117,8 @@ def _quiet() -> Iterator[None]:
 
 # %% ../nbs/api/05_images.ipynb #60de5d6d
 _max_bytes = 2**30  # of a file
-_max_read_at_once = 2**28  # of a file in a format that is read into memory as a whole
+_max_read_at_once = 2**28  # of a file in one of these formats, which are read as a whole
+_whole_formats = ("WEBP", "AVIF", "HEIF")
 
 
 class _Metered:
@@ -167,7 +168,7 @@ def _identify(file):
         accepted = factory and accept(prefix)
         if not accepted or isinstance(accepted, str):  # a text says what Pillow lacks
             continue
-        if name in ("WEBP", "AVIF", "HEIF") and file.size > _max_read_at_once:
+        if name in _whole_formats and file.size > _max_read_at_once:
             raise ValueError(f"{file.size / 1e6:.0f} MB are too large for a {name} photo")
         if name == "TIFF":
             _check_tiff(file)
@@ -183,7 +184,8 @@ def _identify(file):
     raise ValueError(f"not a photo in one of the formats {known}")
 
 # %% ../nbs/api/05_images.ipynb #e3d26603
-_max_scans = 100  # of a progressive JPEG; programs write about ten
+_max_scans = 25  # of a large progressive JPEG; programs write about ten
+_max_scanned = 10**9  # pixels in all scans of one that has more
 _max_strips = 2**18  # strips or tiles of a TIFF
 _slow_decoders = ("bmp_rle", "ppm", "ppm_plain")
 
@@ -202,10 +204,12 @@ def _check_size(img, file, max_size, max_pixels):
                 allowed = largest
             elif pixels <= largest:
                 advice = "; give max_size=1024 (or --max-size 1024)"
-        elif _count_scans(file) > _max_scans:
-            raise ValueError(f"a JPEG of more than {_max_scans} scans")
-    if any(tile[0] in _slow_decoders for tile in img.tile):
-        allowed = max_pixels // 4
+        elif (scans := _count_scans(file)) > max(_max_scans, min(_max_scanned // pixels, 1000)):
+            raise ValueError(f"a JPEG of {scans} scans")
+    elif img.format in _whole_formats:
+        allowed = max_pixels // 2
+    elif any(tile[0] in _slow_decoders for tile in img.tile):
+        allowed = max_pixels // 8
     if pixels > allowed:
         raise ValueError(
             f"{width}x{height} pixels, {width * height / 1e6:.3g} megapixels, are more than the "
