@@ -380,8 +380,8 @@ def load_model(
     try:
         _fill(net, state)
     except RuntimeError as reason:
-        message = f"the weights do not fit the network: {str(reason)[:1000]}"
-        raise ValueError(f"{model}: {message}") from reason
+        message = " ".join(str(reason).split())[:300]
+        raise ValueError(f"{model}: the weights do not fit the network: {message}") from reason
     net.meta = dict(meta)
     net.preprocess = {**net.preprocess, **data["preprocess"]}
     net.settings = dict(data["settings"])

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .files import open_regular
+from .files import open_regular, read_npy_header
 
 # %% ../nbs/api/04_pickles.ipynb #d783d249
 class Inert:
@@ -1211,17 +1211,9 @@ def _read_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError("it is compressed in another way than numpy's")
     with archive.open(entry) as file:
-        version = np.lib.format.read_magic(file)
-        readers = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }
-        if version not in readers:
-            raise ValueError("an array has an unknown version")
-        shape, fortran, dtype = readers[version](file)
-        dtype = _dtype_of(dtype.str)
+        dtype, is_fortran, shape = read_npy_header(file)
         start, expected = file.tell(), math.prod(_check_sizes(shape)) * dtype.itemsize
         if start + expected != entry.file_size:
             raise ValueError(f"an array of shape {shape} has {entry.file_size - start} bytes")
         data = file.read()  # compares the checksum at the end
-    return make_array(data, dtype, shape, "F" if fortran else "C")
+    return make_array(data, dtype, shape, "F" if is_fortran else "C")

@@ -35,7 +35,11 @@ class Whitening:
 
     def __post_init__(self):
         for name in ("mean", "components", "variances"):
-            value = torch.as_tensor(getattr(self, name)).detach()
+            try:
+                value = torch.as_tensor(getattr(self, name)).detach()
+            except (TypeError, ValueError, RuntimeError) as e:
+                kind = type(getattr(self, name)).__name__
+                raise ValueError(f"Whitening: {name}: expected numbers, got a {kind}") from e
             if value.is_complex():
                 raise ValueError(f"Whitening: {name} holds complex numbers")
             setattr(self, name, value.double())

@@ -284,7 +284,7 @@ def _check_zip(box: zipfile.ZipFile) -> None:
 
 
 def _name(name) -> str:
-    return repr(_cut(str(name)))
+    return _cut(repr(str(name)[:300]))
 
 # %% ../../nbs/api/downloads/10_archives.ipynb #f4bf9379
 _device = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(\..*)?", re.I)
