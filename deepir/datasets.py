@@ -57,8 +57,12 @@ def _check_box(box, owner: str) -> None:
 
 
 def _shown(value) -> str:
-    "Return a value as an error shows it: not longer than a line or two."
-    text = value if isinstance(value, str) else f"{value}"
+    "Return a value as an error shows it: on one line, which isn't long."
+    try:
+        text = value if isinstance(value, str) else f"{value}"
+    except RecursionError:
+        text = f"a {type(value).__name__}"
+    text = re.sub(r"\s*[\r\n]\s*", " ", text)
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 
@@ -237,21 +241,25 @@ def _is_header(first: str, others: Sequence[str]) -> bool:
 
 
 class _TableLines:
-    "The lines of a table for `csv.reader`, without comments; a quoted cell may span lines."
+    "The lines of a table for `csv.reader`, without comments and blank lines between the rows."
 
     def __init__(self, text: str):
         self._lines = iter(text.split("\n"))
-        self._row = ""  # the lines since the last row
+        self._row = ""  # the lines since the last row; a quoted cell may span several
+        self.number = 0  # of the last line, from 1
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
-        line = next(self._lines) + "\n"
-        if not self._row and line.lstrip(_stray).startswith("#"):
-            line = "\n"
-        self._row += line
-        return line
+        for line in self._lines:
+            self.number += 1
+            if self._row or line.lstrip(_stray)[:1] not in ("", "#"):
+                break
+        else:
+            raise StopIteration
+        self._row += line + "\n"
+        return line + "\n"
 
     def take(self) -> str:
         "Return the text of the row that was just read."
@@ -275,9 +283,9 @@ def _read_table(
         for row in reader:
             is_quoted = '"' in source.take()
             row = row if is_quoted else [cell.rstrip(_stray) for cell in row]
-            rows.append((reader.line_num, row))
+            rows.append((source.number, row))
     except csv.Error as e:
-        raise ValueError(f"{path}, line {reader.line_num}: {e}") from e
+        raise ValueError(f"{path}, line {source.number}: {e}") from e
     rows = [(number, row) for number, row in rows if any(row)]
     if not rows:
         raise ValueError(f"{path}: no photos in it")
@@ -321,6 +329,8 @@ def read_labels(
     path = Path(path)
     if path.suffix == ".json":
         pairs = _read_object(path).items()
+        if not pairs:
+            raise ValueError(f"{path}: no photos in it")
         for key, label in pairs:
             if label is None or isinstance(label, (list, dict)) or label != label:  # NaN
                 raise ValueError(
@@ -493,6 +503,14 @@ class ImageClusters(LabelledDataset):
         root = _as_root(root, owner)
         clusters = _read_object(path)
         clusters = {key: cluster for key, cluster in clusters.items() if cluster is not None}
+        if not clusters:
+            raise ValueError(f"{path}: no photos in it")
+        for key, cluster in clusters.items():
+            if isinstance(cluster, (list, dict)) or cluster != cluster:  # NaN
+                raise ValueError(
+                    f"{path}: {_shown(repr(key))}: expected a cluster (text, a number or null), "
+                    f"got {_shown(cluster)}"
+                )
         super().__init__(list(clusters), list(clusters.values()), root, name, ap)
 
 # %% ../nbs/api/25_datasets.ipynb #665f2147
@@ -593,14 +611,16 @@ def _check_indices(values, n: int, owner: str, part: str) -> None:
     try:
         indices = np.asarray(values)
         is_list = indices.ndim == 1
-    except ValueError:  # lists of different lengths in it
+    except (ValueError, TypeError, OverflowError, RecursionError):  # lists in it
         is_list = False
     if not is_list:
         raise ValueError(f"{owner}: {part}: expected a list of numbers, got {_shown(values)}")
     if not len(indices):
         return
     if indices.dtype.kind not in "iuf":
-        wrong = next((i for i in values if not isinstance(i, (int, np.integer))), max(values))
+        wrong = next((i for i in values if not isinstance(i, (int, np.integer))), values[0])
+        if isinstance(wrong, (int, np.integer)):  # numbers that fit no array, or all are bool
+            wrong = max(values)
         raise ValueError(f"{owner}: {part}: expected indices of photos, got {_shown(repr(wrong))}")
     is_wrong = ~((indices >= 0) & (indices < n))
     if is_wrong.any():
@@ -610,6 +630,24 @@ def _check_indices(values, n: int, owner: str, part: str) -> None:
         raise ValueError(f"{owner}: {part}: expected indices of photos, got {indices[is_wrong][0]}")
 
 # %% ../nbs/api/25_datasets.ipynb #a50513b2
+def _check_parts(truth, path: str | Path) -> None:
+    "Raise ValueError unless what a file holds has the parts of a truth."
+    for part in ("imlist", "qimlist", "gnd"):
+        if not isinstance(truth, dict) or part not in truth:
+            raise ValueError(f"{path}: not a truth file: it has no {part!r}")
+        is_list = isinstance(truth[part], (list, tuple, np.ndarray))
+        if not is_list or getattr(truth[part], "ndim", 1) < 1:
+            raise ValueError(f"{path}: {part}: expected a list, got a {type(truth[part]).__name__}")
+    for part in ("imlist", "qimlist"):
+        for i, key in enumerate(truth[part]):
+            if not isinstance(key, str):
+                raise ValueError(
+                    f"{path}: {part}[{i}]: expected the name of a photo, got {_shown(key)}"
+                )
+    if not len(truth["imlist"]):
+        raise ValueError(f"{path}: no photos in it")
+
+
 class ImageListRelevants(Dataset):
     "A database, queries with boxes, and for each query lists of relevant and junk photos."
 
@@ -627,19 +665,7 @@ class ImageListRelevants(Dataset):
         if not isinstance(ext, str):
             raise TypeError(f"{owner}: ext: expected a suffix such as '.jpg', got {ext!r}")
         truth = _read_object(path) if path.suffix == ".json" else load_plain(path)
-        for part in ("imlist", "qimlist", "gnd"):
-            if not isinstance(truth, dict) or part not in truth:
-                raise ValueError(f"{path}: not a truth file: it has no {part!r}")
-            if not isinstance(truth[part], (list, tuple, np.ndarray)):
-                raise ValueError(
-                    f"{path}: {part}: expected a list, got a {type(truth[part]).__name__}"
-                )
-        for part in ("imlist", "qimlist"):
-            for i, key in enumerate(truth[part]):
-                if not isinstance(key, str):
-                    raise ValueError(
-                        f"{path}: {part}[{i}]: expected the name of a photo, got {_shown(key)}"
-                    )
+        _check_parts(truth, path)
 
         def with_suffix(names):
             is_named = [Path(n).suffix.lower() in photo_suffixes for n in names]
@@ -655,10 +681,13 @@ class ImageListRelevants(Dataset):
         truth: dict,  # imlist and qimlist, paths below `root`; gnd, a dictionary for each query
         root: str | Path | None = "",  # folder of the photos
         name: str | None = None,  # in reports
+        source: str | Path | None = None,  # file that it was read from, which errors name
     ) -> "ImageListRelevants":
         "Make the same data set from a dictionary in memory."
+        if source is not None:
+            _check_parts(truth, source)
         self = cls.__new__(cls)
-        self._set_truth(truth["imlist"], truth["qimlist"], truth["gnd"], root, name)
+        self._set_truth(truth["imlist"], truth["qimlist"], truth["gnd"], root, name, source)
         return self
 
     def _set_truth(self, keys, query_keys, gnd, root, name, source=None) -> None:

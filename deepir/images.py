@@ -137,7 +137,7 @@ class _Metered:
         max_reads: int = 10_000,
     ) -> None:
         "Count the reads from here on."
-        read, reads, total = self._file.read, 0, 0
+        read, reads, total = self._read, 0, 0
 
         def counted(size: int = -1) -> bytes:  # called for every marker of a JPEG, so it is plain
             nonlocal reads, total
@@ -153,7 +153,11 @@ class _Metered:
 
     def end_header(self) -> None:
         "Stop counting: what follows is bounded by the size of the photo."
-        self.read = self._file.read
+        self.read = self._read
+
+    def _read(self, size: int = -1) -> bytes:
+        "Read; whoever asks for more than the file, for which memory is needed, gets the rest."
+        return self._file.read(size if size <= self.size else -1)
 
     def __getattr__(self, name: str):
         return getattr(self._file, name)

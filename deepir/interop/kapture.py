@@ -12,7 +12,8 @@ import os
 import stat
 import tarfile
 import warnings
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -145,23 +146,27 @@ class _FeatureFiles:
                 "folder, and nothing outside is written"
             )
 
+    @contextmanager
     def open_tar(
         self,
         mode: str,  # "r" to read, "a" to append
-    ) -> AbstractContextManager:  # of kapture's `TarHandler`, or of None if there is no archive
-        "Open the archive of these features."
+    ) -> Iterator:  # of kapture's `TarHandler`, or of None if there is no archive
+        "Open the archive of these features; an error while it is read names it."
         kapture = _import_kapture()
         path = kapture.io.tar.get_feature_tar_fullpath(kapture.GlobalFeatures, self.kind, self.root)
         if not os.path.isfile(path):
-            return nullcontext()
+            yield None
+            return
         if mode == "a":
             refuse_link(path)
             self.check_inside(path)
         try:
-            return kapture.io.tar.TarHandler(path, mode)
-        except (tarfile.TarError, EOFError, UnicodeError, ValueError) as e:
+            with kapture.io.tar.TarHandler(path, mode) as tar:
+                yield tar
+        except (tarfile.TarError, EOFError, ValueError, LookupError, RecursionError) as e:
+            reason = " ".join(str(e).split())[:200] or type(e).__name__
             raise ValueError(
-                f"{path}: damaged ({e}); restore it, or delete it to describe its photos again"
+                f"{path}: damaged ({reason}); restore it, or delete it to describe its photos again"
             ) from e
 
     def path(self, key: str, tar=None):
@@ -177,7 +182,21 @@ class _FeatureFiles:
         read = _import_kapture().io.features.image_global_features_from_file
         dim = self.header().dsize
         with self.open_tar("r") as tar:
+            for key in keys if tar else ():
+                if not self.is_in_tar(tar, key, dim):
+                    raise ValueError(f"it has no feature of {dim} values of {key[:100]!r}")
             return np.concatenate([read(self.path(key, tar), np.float32, dim) for key in keys])
+
+    def is_in_tar(
+        self,
+        tar,  # kapture's `TarHandler`
+        key: str,  # of a photo
+        dim: int,  # values of a feature
+    ) -> bool:
+        "Tell whether an archive has the feature of a photo: a plain file of the right size."
+        entry = tar.content.get(self.path(key, tar)[0])
+        is_plain = entry is not None and entry.isreg() and not entry.issparse()
+        return is_plain and entry.size == 4 * dim
 
     def write(
         self,
@@ -239,18 +258,17 @@ class KaptureFeatures(_FeatureFiles):
 
     def _find_complete(self) -> set[str]:
         "Return the keys of photos that have a feature of the right size."
-        size = 4 * self.header().dsize
+        dim = self.header().dsize
         with self.open_tar("r") as tar:
 
             def is_complete(key):
                 if tar:
-                    entry = tar.content.get(self.path(key, tar)[0])
-                    return entry is not None and entry.size == size
+                    return self.is_in_tar(tar, key, dim)
                 try:
                     found = os.stat(self.path(key))
                 except OSError:
                     return False
-                return stat.S_ISREG(found.st_mode) and found.st_size == size
+                return stat.S_ISREG(found.st_mode) and found.st_size == 4 * dim
 
             return {key for key in self.photos.keys if is_complete(key)}
 

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -430,13 +431,32 @@ def ToyLandmarks(
         workers=workers,
         progress=progress,
     )
-    truth = json.loads((folder / "truth.json").read_text())
+    truth = _read_truth(folder / "truth.json")
     if is_train:
         keys = truth["imlist"]
         labels = [key.split("/")[1][:4] for key in keys]  # the number of the landmark
         return ImageListLabels.from_lists(keys, labels, folder, name="ToyLandmarks_train")
-    truth = {part: truth[part] for part in ("imlist", "qimlist", "gnd")}
-    return ImageListRelevants.from_truth(truth, folder, name="ToyLandmarks")
+    source = folder / "truth.json"
+    return ImageListRelevants.from_truth(truth, folder, name="ToyLandmarks", source=source)
+
+
+def _read_truth(path: Path) -> dict:
+    "Read what `draw_landmarks` wrote; raise ValueError if the photos aren't those of a drawn set."
+    from deepir.files import read_json
+
+    advice = f"delete {path.parent}, and it is drawn again"
+    truth = read_json(path, f"damaged; {advice}")
+    for part in ("imlist", "qimlist"):
+        keys = truth.get(part) if isinstance(truth, dict) else None
+        if not isinstance(keys, list) or not (keys or part == "qimlist"):
+            raise ValueError(f"{path}: damaged, it has no list {part!r}; {advice}")
+        for i, key in enumerate(keys):
+            if not isinstance(key, str) or not _photo_key.fullmatch(key):
+                raise ValueError(f"{path}: damaged, {part}[{i}] is no drawn photo; {advice}")
+    return truth
+
+
+_photo_key = re.compile(r"(?:train|test)/\d{4,9}_\d{2,9}\.jpg")  # as `photograph` names them
 
 
 def _check_at_least(least, **values):
