@@ -13,15 +13,15 @@ from pathlib import Path
 import torch
 
 from ..checkpoints import load_model, model_options, read_checkpoint, save_model
-from .flags import add_common_flags, command
-from ..core import evaluating
+from .flags import Parser, add_common_flags, check_output, command
+from ..core import evaluating, printable
 from ..extractor import Extractor
 from ..nets import RetrievalNet
 
 # %% ../../nbs/api/cli/40_convert.ipynb #e3b95b21
 def convert_parser() -> argparse.ArgumentParser:
     "Make the parser of `deepir_convert`."
-    p = argparse.ArgumentParser(
+    p = Parser(
         description="Read a checkpoint safely, say what is in it, and write it as plain tensors."
     )
     p.add_argument("checkpoint", type=Path, help="a file of the original or of deepir")
@@ -87,7 +87,7 @@ def _contents_of(
         "remembered": _as_text({k: v for k, v in meta.items() if k not in model_options}),
         "dropped": _joined(dropped, "nothing"),
     }
-    return "\n".join(f"{name:14}{text}" for name, text in lines.items())
+    return "\n".join(f"{name:14}{printable(text)}" for name, text in lines.items())
 
 # %% ../../nbs/api/cli/40_convert.ipynb #efbc3344
 def _largest_difference(
@@ -113,6 +113,9 @@ def deepir_convert(
 ) -> None:
     "Write a checkpoint as plain tensors and say what is in it."
     args = convert_parser().parse_args(argv)
+    output = args.output or args.checkpoint.with_suffix(".deepir.pt")
+    if not args.inspect:
+        check_output(args.onnx or output)
     print(_contents_of(read_checkpoint(args.checkpoint)))
     if args.inspect:
         return
@@ -123,9 +126,7 @@ def deepir_convert(
         extractor = Extractor.from_original(args.checkpoint, **words, device="cpu")
         print(f"written to {export_onnx(extractor, args.onnx)}")
         return
-    net, output = load_model(args.checkpoint), args.output
-    if output is None:
-        output = args.checkpoint.with_suffix(".deepir.pt")
+    net = load_model(args.checkpoint)
     if output.exists() and output.samefile(args.checkpoint):
         raise ValueError(f"{output}: this is the checkpoint itself; give another file to write")
     save_model(net, output)
