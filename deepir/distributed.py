@@ -117,8 +117,9 @@ _broken = []  # reasons why the group no longer works
 
 def _leave() -> None:
     "Leave the processes that this one has joined."
-    is_safe = not _broken or (dist.is_initialized() and dist.get_backend() == "gloo")
-    if dist.is_initialized() and is_safe:  # after a failure, NCCL could wait for ever
+    if not dist.is_initialized():
+        return
+    if not _broken or dist.get_backend() == "gloo":  # after a failure, NCCL could wait for ever
         dist.destroy_process_group()
 
 # %% ../nbs/api/28_distributed.ipynb #4280a736
