@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .core import printable
 from .files import open_regular, read_npy_header
 
 # %% ../nbs/api/04_pickles.ipynb #d783d249
@@ -846,7 +847,7 @@ def _reading(path: str | Path, expected: str) -> Iterator[tuple[BinaryIO, bytes,
         except _broken as reason:
             text = f"it is damaged ({type(reason).__name__})"
             if type(reason) is ValueError:
-                text = str(reason)[:300]
+                text = printable(reason)[:300]
             elif isinstance(reason, MemoryError):
                 text = "there is too little memory for it"
             raise ValueError(f"{path}: {expected}: {text}") from reason
