@@ -216,15 +216,14 @@ def open_regular(
 
     def open_checked(name: str, flags: int) -> int:
         handle = os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
-        if stat.S_ISREG(os.fstat(handle).st_mode):
+        mode = os.fstat(handle).st_mode
+        if stat.S_ISREG(mode):
             return handle
         os.close(handle)
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(f"{path}: a folder, expected a file")
         raise OSError(f"{path}: not a regular file")
 
-    if os.path.isdir(path):
-        raise IsADirectoryError(f"{path}: a folder, expected a file")
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise OSError(f"{path}: not a regular file")
     return open(path, "rb", opener=open_checked)
 
 # %% ../nbs/api/02_files.ipynb #1696b471
