@@ -349,6 +349,7 @@ class Convert(Job):
     "`deepir_convert`, `Features.save` and `deepir_extract`."
 
     goes_on = False  # the commands do their work again
+    allowed_loss = 1.0  # all photos are described within the time between two saves
 
     def prepare(self, inputs):
         self.photos, self.model = inputs / "photos", inputs / "model.pt"
