@@ -352,7 +352,7 @@ class Collection:
             stamps = _scan(self.folder)
             index = self._read_index()
             is_damaged = len(index.shards) < len(self._store)
-            wrote = is_damaged or not all(map(index.knows, stamps))
+            wrote = is_damaged or self._store.has_parts() or not all(map(index.knows, stamps))
             if wrote:
                 with self._store.lock():
                     self._describe_new(stamps)
@@ -383,6 +383,7 @@ class Collection:
         numbers = self._numbers(damaged, len(cuts) + bool(known))
         if known:
             self._write(numbers.pop(), known, None, [], [])
+        self._store.sweep(numbers[: len(cuts)])
         if new:
             photos = _HashedPhotos([stamp.key for stamp in new], self.folder)
             described = self.extractor.describe_shards(

@@ -763,7 +763,10 @@ class Extractor:
                 "choose another folder"
             )
         contents = [_contents(dataset, shards[n]) for n in todo]
-        with store.lock(rank) if todo else nullcontext():
+        has_work = bool(todo) or (size == 1 and store.has_parts())
+        with store.lock(rank) if has_work else nullcontext():
+            if size == 1:  # parts of other processes are their own business
+                store.sweep(todo)
             described = self.describe_shards(
                 dataset,
                 [shards[n] for n in todo],

@@ -306,8 +306,24 @@ class Store:
         desc = torch.empty(0, 0) if desc is None else desc
         info = {"photos": photos, "keys": keys, "failed": failed}
         _write_pair(self.path(shard), desc, info, self.header["dtype"])
-        for path in self.folder.glob(f"{shard:05}.part*"):
-            path.unlink(missing_ok=True)
+        self._remove_parts(lambda owner: owner == shard)
+
+    def sweep(
+        self,
+        unfinished: Sequence[int],  # shards that will be described now
+    ) -> None:
+        "Delete parts that a kill has left of other shards. The caller holds the lock."
+        self._remove_parts(lambda owner: owner not in unfinished)
+
+    def _remove_parts(self, is_useless: Callable[[int], bool]) -> None:
+        for path in self.folder.glob("*.part*"):
+            owner = path.name.partition(".")[0]
+            if owner.isdecimal() and is_useless(int(owner)):
+                path.unlink(missing_ok=True)
+
+    def has_parts(self) -> bool:
+        "Tell whether parts of shards are there."
+        return any(self.folder.glob("*.part*"))
 
     def info(
         self,
