@@ -341,6 +341,7 @@ class Download(Job):
         return pid
 
     def run(self, root, tick):
+        fetch._Part.seconds = SAVE_SECONDS
         for name in ("ROxford5K", "Resnet50-AP-GeM"):
             fetch.download(name, root, progress=False, wait=0.05)
 

@@ -11,9 +11,10 @@ import os
 import re
 import shutil
 import time
+import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
@@ -210,17 +211,72 @@ def _blocks(answer: HTTPResponse, timeout: float) -> Iterator[bytes]:
             since, count = time.monotonic(), 0
 
 
+class _Part:
+    "What has arrived of a file; its name is NAME.VERSION.SAFE-LENGTH.part."
+
+    seconds = 15.0  # between two syncs
+
+    def __init__(self, path: Path):
+        refuse_link(path)
+        said = re.search(r"\.([0-9a-f]{8})\.(\d{1,18})\.part$", path.name)
+        self.path, self.tag = path, said[1] if said else ""
+        self.safe = min(int(said[2]), path.stat().st_size) if said else 0
+
+    @classmethod
+    def all_of(cls, path: Path) -> "list[_Part]":
+        "Return the parts of a file, the longest first."
+        found = path.parent.glob(f"{glob.escape(path.name)}.*.part")
+        return sorted(map(cls, found), key=lambda part: part.safe, reverse=True)
+
+    @classmethod
+    def new(cls, path: Path, tag: str) -> "_Part":
+        "Return an empty part of a file."
+        part = path.with_name(f"{path.name}.{tag}.0.part")
+        part.open("xb").close()
+        return cls(part)
+
+    def write(self, blocks: Iterator[bytes], start: int, limit: int, bar) -> None:
+        "Write what arrives from byte `start` on, and sync it from time to time; stop at a limit."
+        os.truncate(self.path, self.safe)
+        is_more = True
+        while is_more:
+            try:
+                is_more = self._write_some(blocks, start, limit, bar)
+            finally:
+                self._sync()
+            start = self.safe
+
+    def _write_some(self, blocks: Iterator[bytes], start: int, limit: int, bar) -> bool:
+        "Write until it is time to sync; return whether more may come."
+        until = time.monotonic() + self.seconds
+        with open(self.path, "r+b") as file:
+            file.seek(start)
+            for block in blocks:
+                bar.update(file.write(block))
+                if file.tell() > limit:
+                    return False
+                if time.monotonic() > until:
+                    return True
+        return False
+
+    def _sync(self) -> None:
+        "Sync the part, and only then note its length."
+        sync(self.path)
+        self.safe = self.path.stat().st_size
+        stem = self.path.name.removesuffix(".part").rpartition(".")[0]
+        self.path = self.path.replace(self.path.with_name(f"{stem}.{self.safe}.part"))
+        sync(self.path.parent)
+
+
 def _receive(url: str, path: Path, timeout: float, progress: bool, largest: int) -> Path:
     "Fetch what is missing of a file over one connection; return the complete part."
-    parts = sorted(path.parent.glob(f"{glob.escape(path.name)}.*.part"))
-    for part in parts:
-        refuse_link(part)
-    wanted = max(parts[0].stat().st_size - 1, 0) if parts else 0
+    parts = _Part.all_of(path)
+    wanted = max(parts[0].safe - 1, 0) if parts else 0
 
     def start_again(answer):
         answer.close()
         for part in parts:
-            part.unlink()
+            part.path.unlink()
         return _receive(url, path, timeout, progress, largest)
 
     try:
@@ -234,36 +290,30 @@ def _receive(url: str, path: Path, timeout: float, progress: bool, largest: int)
         if is_page and path.suffix not in (".html", ".htm"):
             raise DownloadError("a web page came instead of the file")
         start, total, tag = _version(answer)
-        part = path.with_name(f"{path.name}.{tag}.part")
-        if start != 0 and not (start == wanted and part in parts):  # the rest of something else
+        is_rest = start == wanted > 0 and tag == parts[0].tag
+        if start != 0 and not is_rest:  # the rest of something else
             if parts:
                 return start_again(answer)
             raise ConnectionError("a part came that was not asked for")
-        for other in parts:
-            if other != part:
-                other.unlink()
+        for other in parts[int(is_rest) :]:
+            other.path.unlink()
         if (total or 0) > largest:
             raise DownloadError(f"it has {total} bytes, more than {largest}")
         check_room(path.parent, (total or 0) - start)
+        part = parts[0] if is_rest else _Part.new(path, tag)
+        limit = largest if total is None else total
         options = {"total": total, "initial": start, "unit": "B", "unit_scale": True}
-        bar = progress_bar(show=progress, desc=printable(path.name), **options)
-        size = start
-        with open(part, "ab") as file, bar:
-            file.truncate(start)
-            for block in _blocks(answer, timeout):
-                size += len(block)
-                if size > (largest if total is None else total):
-                    break
-                bar.update(file.write(block))
-    if size > (largest if total is None else total):
-        part.unlink()
-        raise DownloadError(f"more came than the {total or largest} bytes that were expected")
-    if size == 0:
-        part.unlink()
+        with progress_bar(show=progress, desc=printable(path.name), **options) as bar:
+            part.write(_blocks(answer, timeout), start, limit, bar)
+    if part.safe > limit:
+        part.path.unlink()
+        raise DownloadError(f"more came than the {limit} bytes that were expected")
+    if part.safe == 0:
+        part.path.unlink()
         raise ConnectionError("0 bytes came")
-    if total is not None and size != total:
-        raise ConnectionError(f"cut off after {size} of {total} bytes")
-    return part
+    if total is not None and part.safe != total:
+        raise ConnectionError(f"cut off after {part.safe} of {total} bytes")
+    return part.path
 
 # %% ../../nbs/api/downloads/20_fetch.ipynb #956c6f2b
 def fetch_file(
@@ -291,15 +341,24 @@ def fetch_file(
         if _is_complete(path, sha256):  # another process was faster
             return path
         for address in urls:
+            receive = partial(_receive, address, path, timeout, progress, largest)
+            is_rest = bool(_Part.all_of(path))
             try:
-                receive = partial(_receive, address, path, timeout, progress, largest)
                 part = _retry(receive, tries, wait)
+                found = sha256 and sha256_of(part)
+                if found != sha256 and is_rest:
+                    part.unlink()
+                    warnings.warn(
+                        f"{path}: what an earlier run has fetched of it is damaged; it is fetched "
+                        "again from the start",
+                        stacklevel=2,
+                    )
+                    part = _retry(receive, tries, wait)
+                    found = sha256_of(part)
             except DownloadError as e:
                 failures.append(f"{address}: {e}")
                 continue
-            found = sha256 and sha256_of(part)
             if found == sha256:
-                sync(part)
                 os.replace(part, path)
                 sync(path.parent)
                 return path
@@ -382,7 +441,16 @@ def _consuming(archives: Sequence[Path], keep: bool) -> Iterator[None]:
         raise ValueError(f"{e}; deleted, start again to fetch it again") from e
     if not keep:
         for archive in archives:
-            archive.unlink()
+            archive.unlink(missing_ok=True)
+
+
+def _delete_archives(name: str, root: Path) -> None:
+    "Delete what an earlier call has left of the archives of something that is there."
+    for archive in catalogue[name][name not in checkpoints :]:
+        path = root / archive
+        for left in (path, *path.parent.glob(f"{glob.escape(path.name)}.*.part")):
+            with suppress(OSError):  # not there, or a folder that can only be read
+                left.unlink()
 
 # %% ../../nbs/api/downloads/20_fetch.ipynb #45cf9c9c
 def _download_data_set(name: str, root: Path, keep: bool, options: dict) -> None:
@@ -439,4 +507,6 @@ def download(
         with making(first.parent):  # data sets share photos
             if not is_there(name, root):  # another process may have been faster
                 make(name, root, keep, options)
+    if not keep:
+        _delete_archives(name, root)
     return first.with_suffix("") if name in checkpoints else first.parent
