@@ -62,7 +62,7 @@ def _shown(value) -> str:
         text = value if isinstance(value, str) else f"{value}"
     except RecursionError:
         text = f"a {type(value).__name__}"
-    text = re.sub(r"\s*[\r\n]\s*", " ", text)
+    text = " ".join(text[:1000].splitlines())
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 

@@ -312,11 +312,15 @@ class _Found:
 
     seconds = 15.0  # between saves: about as much work is lost by a kill
 
-    def __init__(self, shard: Sequence[int], n: int, parts: Parts | None):
+    def __init__(self, shard: Sequence[int], n: int, parts: Parts | None, dim: int | None = None):
         self.n, self.parts = n, parts
         self.place_of = {int(i): place for place, i in enumerate(shard)}
         saved = parts.load(n) if parts else {}
-        self.rows = {(int(shard[place]), view): row for (place, view), row in saved.items()}
+        self.rows = {
+            (int(shard[place]), view): row
+            for (place, view), row in saved.items()
+            if len(row) == dim
+        }
         self._n_saved, self._due = len(self.rows), None
 
     def has(self, i: int, n_views: int) -> bool:
@@ -623,7 +627,8 @@ class Extractor:
             )
         self._prepared.net  # noqa: B018 - the bar should not count this time
         threads = self.threads if threads is None else threads
-        found = [_Found(shard, n, parts) for n, shard in enumerate(shards)]
+        dim = self._prepared.dim if parts else None
+        found = [_Found(shard, n, parts, dim) for n, shard in enumerate(shards)]
         n_views = len(self._views)
         left = [[i for i in map(int, s) if not f.has(i, n_views)] for s, f in zip(shards, found)]
         indices = list(itertools.chain(*left))
@@ -651,8 +656,7 @@ class Extractor:
         def load(i):
             try:
                 return _pixels_of(dataset.open(i, **limit), self._views, self.max_size)
-            except (OSError, ValueError, ZeroDivisionError) as e:
-                # The photo can't be read, or a transform doesn't fit it.
+            except _FAILURES as e:  # the photo can't be read, or a transform doesn't fit it
                 key = str(dataset.keys[i])
                 if isinstance(e, ImageError) and key in str(e):
                     raise
@@ -822,6 +826,10 @@ class Extractor:
 
 # %% ../nbs/api/35_extractor.ipynb #9f20672d
 _RESOURCES = ("device", "batch_size", "threads")
+_FAILURES = (
+    *(OSError, ValueError, ArithmeticError, MemoryError, RuntimeError),
+    Image.DecompressionBombError,
+)
 _SHOWN_DEFAULTS = {**_DEFAULTS, "scales": [1.0]}
 
 

@@ -271,6 +271,8 @@ def _check_tiff(file):
         tag, kind, count, value = entry.unpack_from(entries, i * entry.size)
         if tag in (273, 324) and count > _max_strips:  # where strips or tiles are
             raise ValueError(f"a TIFF of {count} strips or tiles")
+        if tag in values:
+            raise ValueError("a TIFF that states a size twice")
         if tag in (256, 257, 322, 323):  # width and height of the photo, and of its tiles
             values[tag] = struct.unpack_from(order + ("H" if kind == 3 else "I"), value)[0]
     if {256, 257, 322, 323} <= values.keys():

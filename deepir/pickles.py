@@ -590,6 +590,8 @@ def check_value(
             active.discard(frame[0])
             weights[frame[0]] = frame[2]
             frames[-1][2] += frame[2]
+            if frames[-1][2] > allowance:
+                raise ValueError("it would take far more memory than its size")
 
 
 def _weight(part) -> int:

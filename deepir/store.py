@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -49,6 +50,8 @@ class _NpyFile:
             raise ValueError(
                 f"{path}: expected a matrix (N, D), row after row, got shape {self.shape}{order}"
             )
+        if 0 in self.shape and max(self.shape) > 2**16:
+            raise ValueError(f"{path}: a matrix without numbers, of shape {self.shape}")
         expected = self.offset + math.prod(self.shape) * self.dtype.itemsize
         if self.dtype.kind not in "fiub" or size != expected:
             raise ValueError(
@@ -248,7 +251,8 @@ class Store:
                 raise FileNotFoundError(f"{folder}: no store of descriptors here")
             write_checked(path, mine)
         self.header = read_checked(path, "damaged; delete it, and describe the photos again")
-        if self.header.get("format") != mine["format"] or not mine.keys() <= self.header.keys():
+        is_sound = mine.keys() <= self.header.keys() and isinstance(self.header["settings"], dict)
+        if not is_sound or self.header["format"] != mine["format"]:
             raise ValueError(
                 f"{path}: not the header of a store of this version of deepir; choose another "
                 "folder"
@@ -316,14 +320,19 @@ class Store:
         self._remove_parts(lambda owner: owner not in unfinished)
 
     def _remove_parts(self, is_useless: Callable[[int], bool]) -> None:
-        for path in self.folder.glob("*.part*"):
-            owner = path.name.partition(".")[0]
-            if owner.isdecimal() and is_useless(int(owner)):
+        for path in self._part_files():
+            if is_useless(int(path.name.partition(".")[0])):
                 path.unlink(missing_ok=True)
+
+    def _part_files(self) -> list[Path]:
+        "List the parts of shards; other files of similar names belong to the user."
+        name = re.compile(r"\d{5,12}\.part\d{1,9}\.(npy|json)")
+        found = self.folder.glob("*.part*")
+        return [path for path in found if name.fullmatch(path.name) and not path.is_dir()]
 
     def has_parts(self) -> bool:
         "Tell whether parts of shards are there."
-        return any(self.folder.glob("*.part*"))
+        return bool(self._part_files())
 
     def info(
         self,
@@ -331,7 +340,10 @@ class Store:
         check: bool = True,  # compare the checksum
     ) -> dict | None:  # photos, keys, failed; None if the shard is not there
         "Read what a shard holds."
-        return _read_info(self.path(shard), check)
+        info = _read_info(self.path(shard), check)
+        if info is not None and not isinstance(info.get("photos"), list):
+            raise ValueError(f"{self.path(shard, '.json')}: damaged; delete it")
+        return info
 
     def holds(
         self,
@@ -400,7 +412,7 @@ class Parts:
                 for row, photo, view in zip(rows, info["keys"], info["views"]):
                     if photo in places:
                         found[places[photo], int(view)] = row
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, OverflowError, OSError):
                 pass  # cut short by a kill: its few photos are described again
             part += 1
         return found
