@@ -11,6 +11,7 @@ import itertools
 import threading
 import time
 import warnings
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -107,7 +108,7 @@ def _read_shards(
             info = store.info(n, check=n not in checked)
             photos = [_Photo(*photo) for photo in info["photos"]]
             if not all({*map(type, photo)} <= {str, int} for photo in photos):
-                raise ValueError("its photos are none")
+                raise ValueError("a photo in it has another form")
             shard = _Shard(photos, info["keys"], dict(info["failed"]))
             if not (
                 {*shard.digests} <= {photo.digest for photo in shard.photos}
@@ -196,23 +197,24 @@ class _SomeRows:
 
 # %% ../nbs/api/65_collection.ipynb #87e2a6d3
 _SHARD = 256  # photos in a full shard
+_SECONDS = 15.0  # between saves while contents are compared
 _MONTH = 30 * 24 * 3600  # seconds that rows without a photo are kept
 
 
 def _wasteful(
     shards: dict[int, _Shard],  # all
-    rows: dict[int, list[int]],  # shard -> its rows that are worth keeping
+    kept: dict[int, int],  # shard -> how many of its rows are worth keeping
 ) -> list[int]:  # numbers of the shards to write again
     "Choose the shards whose rewriting frees a quarter of the disk, or merges many small ones."
-    dead = {n: len(shard.digests) - len(rows[n]) for n, shard in shards.items()}
-    small = [n for n, shard in shards.items() if shard.photos and len(rows[n]) < _SHARD // 2]
+    dead = {n: len(shard.digests) - kept[n] for n, shard in shards.items()}
+    small = [n for n, shard in shards.items() if shard.photos and kept[n] < _SHARD // 2]
     chosen = set(small) if len(small) > 16 else set()
     if 4 * sum(dead.values()) > sum(len(shard.digests) for shard in shards.values()):
         chosen |= {n for n in shards if dead[n]}
     return sorted(chosen)
 
 # %% ../nbs/api/65_collection.ipynb #823bb738
-class _Memory:
+class _LastUpdate:
     "What was there at the last update."
 
     def __init__(self, index: Path):  # folder of a collection's descriptors
@@ -370,19 +372,18 @@ class Collection:
 
     def _remember(self, index: _Index, stamps: list[_Stamp]) -> None:
         photos = {stamp.key: index.digest_of.get(stamp, "") for stamp in stamps}
-        self._memory = _Memory(self.index)
-        self.added, self.removed = self._memory.update(photos, index.row_of)
+        self._last_update = _LastUpdate(self.index)
+        self.added, self.removed = self._last_update.update(photos, index.row_of)
 
     def _describe_new(self, stamps: list[_Stamp]) -> None:
         "Put into the store what it lacks."
         index = self._read_index()  # another process may have been here
         new = [stamp for stamp in stamps if not index.knows(stamp)]
-        known, new = self._recognise(index, new)
-        cuts = [range(i, min(i + _SHARD, len(new))) for i in range(0, len(new), _SHARD)]
         damaged = [n for n in range(len(self._store)) if n not in index.shards]
-        numbers = self._numbers(damaged, len(cuts) + bool(known))
-        if known:
-            self._write(numbers.pop(), known, None, [], [])
+        new = self._recognise(index, new)
+        cuts = [range(i, min(i + _SHARD, len(new))) for i in range(0, len(new), _SHARD)]
+        end = len(self._store)
+        numbers = [*damaged, *range(end, end + len(cuts))]
         self._store.sweep(numbers[: len(cuts)])
         if new:
             photos = _HashedPhotos([stamp.key for stamp in new], self.folder)
@@ -397,13 +398,8 @@ class Collection:
                 found = {new[i].key: _Photo(*new[i], photos.digest(i)) for i in cut}
                 digests = [found[key].digest for key in part.keys]
                 self._write(n, list(found.values()), part.desc, digests, part.failed)
-        for n in damaged[len(cuts) + bool(known) :]:  # there is nothing to put in its place
+        for n in damaged[len(cuts) :]:  # there is nothing to put in its place
             self._write(n, [], None, [], [])
-
-    def _numbers(self, damaged: list[int], count: int) -> list[int]:
-        "Return numbers for new shards: those of damaged ones, then new ones."
-        end = len(self._store)
-        return [*damaged, *range(end, end + max(0, count - len(damaged)))][:count]
 
     def _write(
         self,
@@ -418,24 +414,28 @@ class Collection:
 
     def _recognise(
         self, index: _Index, new: list[_Stamp]
-    ) -> tuple[list[_Photo], list[_Stamp]]:  # photos of known contents, the others
-        "Hash the photos that may be known under another name, because they have the same size."
+    ) -> list[_Stamp]:  # those that must be described
+        "Hash photos that may be known under another name; note in the store those that are."
         sizes = {stamp.size for stamp in index.digest_of}
         candidates = [stamp for stamp in new if stamp.size in sizes]
         bar = progress_bar(candidates, desc="comparing", show=self.progress and bool(candidates))
-        known = {}
+        known, found, due = set(), [], time.monotonic() + _SECONDS
         for stamp in bar:
             digest = _digest(self.folder / stamp.key)
             if digest in index.row_of:
-                known[stamp] = _Photo(*stamp, digest)
-        return list(known.values()), [stamp for stamp in new if stamp not in known]
+                known.add(stamp)
+                found.append(_Photo(*stamp, digest))
+            if found and time.monotonic() > due:  # a kill must not cost all of it
+                self._write(len(self._store), found, None, [], [])
+                found, due = [], time.monotonic() + _SECONDS
+        if found:
+            self._write(len(self._store), found, None, [], [])
+        return [stamp for stamp in new if stamp not in known]
 
     def _wasteful_shards(self, index: _Index) -> list[int]:
-        rows = {n: [] for n in index.shards}
-        for digest, (n, row) in index.row_of.items():
-            if not self._memory.is_forgotten(digest):
-                rows[n].append(row)
-        return _wasteful(index.shards, rows)
+        forgotten = self._last_update.is_forgotten
+        places = [place for digest, place in index.row_of.items() if not forgotten(digest)]
+        return _wasteful(index.shards, Counter(n for n, _ in places))
 
     def _rewrite(self, numbers: list[int], stamps: list[_Stamp]) -> None:
         """Copy what is worth keeping out of some shards, then empty them.
@@ -446,7 +446,7 @@ class Collection:
         """
         index = self._read_index()  # another process may have been here
         numbers = [n for n in numbers if n in index.shards]
-        forgotten = self._memory.is_forgotten
+        forgotten = self._last_update.is_forgotten
         rows = sorted(
             (place, digest)
             for digest, place in index.row_of.items()

@@ -245,7 +245,7 @@ class _TableLines:
 
     def __init__(self, text: str):
         self._lines = iter(text.split("\n"))
-        self._row = ""  # the lines since the last row; a quoted cell may span several
+        self._row = []  # the lines since the last row; a quoted cell may span several
         self.number = 0  # of the last line, from 1
 
     def __iter__(self) -> Iterator[str]:
@@ -258,12 +258,12 @@ class _TableLines:
                 break
         else:
             raise StopIteration
-        self._row += line + "\n"
-        return line + "\n"
+        self._row.append(line + "\n")
+        return self._row[-1]
 
     def take(self) -> str:
         "Return the text of the row that was just read."
-        row, self._row = self._row, ""
+        row, self._row = "".join(self._row), []
         return row
 
 

@@ -7,7 +7,6 @@ __all__ = ['Report', 'evaluate_descriptors', 'evaluate', 'average_precision']
 
 # %% ../nbs/api/47_eval.ipynb #3222db09
 import inspect
-import os
 import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from .core import as_descriptors
 from .datasets import Dataset, Subset, load_dataset
+from .distributed import process_group
 from .expand import adba as augment_database
 from .expand import aqe as expand_queries
 from .extractor import Extractor
@@ -269,7 +269,7 @@ def _save(described: _Described, folder: str | Path) -> None:
     if described.queries is not described.db:
         described.queries.save(Path(folder) / "feats.qdescs.npy")
     made_by = described.db.fingerprint
-    if made_by and "WORLD_SIZE" not in os.environ:  # other processes may still be reading
+    if made_by and process_group().size == 1:  # others may still be reading
         for store in Path(folder).glob(f"feats.?descs.{made_by[:8]}.store"):
             shutil.rmtree(store)
 

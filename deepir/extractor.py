@@ -42,6 +42,7 @@ from deepir.images import (
     ImageError,
     Scale,
     check_network_pixels,
+    naming,
     normalize,
     open_image,
     parse_transforms,
@@ -208,6 +209,14 @@ def _name_of(image, position: int) -> str:
     return getattr(image, "filename", "") or f"photo {position}"
 
 # %% ../nbs/api/35_extractor.ipynb #711dd8bf
+def _check_form(image, name: str) -> None:
+    if not isinstance(image, (str, Path, Image.Image, np.ndarray, Tensor)):
+        raise TypeError(
+            f"{name}: expected a path, a Pillow image, an array (H, W, 3) or a tensor (3, H, W), "
+            f"got {type(image).__name__}"
+        )
+
+# %% ../nbs/api/35_extractor.ipynb #513c4c39
 def as_photo(
     image,  # a path, a Pillow image, an array (H, W[, 3]) or a tensor ([3,] H, W)
     name: str = "photo",  # what an error calls it
@@ -218,11 +227,7 @@ def as_photo(
         return open_image(image, max_size)
     if isinstance(image, Image.Image):
         return to_rgb(image)
-    if not isinstance(image, (np.ndarray, Tensor)):
-        raise TypeError(
-            f"{name}: expected a path, a Pillow image, an array (H, W, 3) or a tensor (3, H, W), "
-            f"got {type(image).__name__}"
-        )
+    _check_form(image, name)
     is_tensor = isinstance(image, Tensor)
     x = image.detach().cpu() if is_tensor else torch.from_numpy(np.array(image))
     if is_tensor and x.ndim == 3:
@@ -243,13 +248,15 @@ def as_photo(
         )
     return x.float()
 
-# %% ../nbs/api/35_extractor.ipynb #513c4c39
+# %% ../nbs/api/35_extractor.ipynb #abc0c9d8
 class _Photos:
     "A list of photos of any form, as a data set."
 
     def __init__(self, images: list):
         self.images = images
         self.keys = [_name_of(image, i) for i, image in enumerate(images)]
+        for key, image in zip(self.keys, images):
+            _check_form(image, key)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -476,6 +483,11 @@ class Extractor:
         whiten = settings["whiten"]
         self._whiten_name = whiten if isinstance(whiten, str) else None
         self.whitening = find_whitening(whiten, self.net)
+        if len(self.trfs) * len(self.scales) > _MAX_VIEWS:
+            raise ValueError(
+                f"{len(self.trfs)} transforms at {len(self.scales)} scales: a photo has at most "
+                f"{_MAX_VIEWS} views"
+            )
         self._views = _make_views(self.max_size, self.trfs, self.scales)
 
     def _set_resources(self, device, batch_size: int | None, threads: int | None) -> None:
@@ -654,13 +666,8 @@ class Extractor:
         limit = {"max_size": self.max_size} if can_shrink else {}
 
         def load(i):
-            try:
+            with naming(dataset.keys[i]):
                 return _pixels_of(dataset.open(i, **limit), self._views, self.max_size)
-            except _FAILURES as e:  # the photo can't be read, or a transform doesn't fit it
-                key = str(dataset.keys[i])
-                if isinstance(e, ImageError) and key in str(e):
-                    raise
-                raise ImageError(f"{key}: {e}") from e
 
         return load
 
@@ -826,10 +833,7 @@ class Extractor:
 
 # %% ../nbs/api/35_extractor.ipynb #9f20672d
 _RESOURCES = ("device", "batch_size", "threads")
-_FAILURES = (
-    *(OSError, ValueError, ArithmeticError, MemoryError, RuntimeError),
-    Image.DecompressionBombError,
-)
+_MAX_VIEWS = 64  # of a photo, which are in memory together
 _SHOWN_DEFAULTS = {**_DEFAULTS, "scales": [1.0]}
 
 

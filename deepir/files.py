@@ -61,12 +61,14 @@ _swept = set()
 
 def _temporary(path: Path) -> Path:
     "Return a new name beside a path, for this process alone."
-    _sweep(path.parent)
+    sweep(path.parent)
     unique = f"{_MACHINE}-{os.getpid()}-{os.urandom(4).hex()}"
     return path.with_name(f".deepir-{unique}{path.suffix}")
 
 
-def _sweep(folder: Path) -> None:
+def sweep(
+    folder: Path,  # that this process will write into, or take to be complete
+) -> None:
     "Delete what dead processes of this machine left in a folder; look once per process."
     key = os.getpid(), str(folder.resolve())
     if key in _swept:
@@ -100,20 +102,26 @@ def _remove(path: Path) -> None:
 
 # %% ../nbs/api/02_files.ipynb #ffed299a
 @contextmanager
-def atomic_path(
-    path: str | Path,  # the file to write; missing folders are made
-) -> Iterator[Path]:
-    "Lend a temporary path; rename it to `path` if the block ends well, remove it if not."
-    path = Path(path)
+def _replacing(path: Path) -> Iterator[Path]:
+    "Lend a temporary name beside a path, which the block renames; leave nothing else behind."
     make_folder(path.parent)
     temporary = _temporary(path)
     try:
         yield temporary
-        sync(temporary)
-        os.replace(temporary, path)
         sync(path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
+
+# %% ../nbs/api/02_files.ipynb #812a4bed
+@contextmanager
+def atomic_path(
+    path: str | Path,  # the file to write; missing folders are made
+) -> Iterator[Path]:
+    "Lend a temporary path; rename it to `path` if the block ends well, remove it if not."
+    with _replacing(Path(path)) as temporary:
+        yield temporary
+        sync(temporary)
+        os.replace(temporary, path)
 
 # %% ../nbs/api/02_files.ipynb #907bb4b3
 @contextmanager
@@ -121,20 +129,14 @@ def atomic_folder(
     path: str | Path,  # the folder to make; it must not exist
 ) -> Iterator[Path]:
     "Lend a temporary folder; rename it to `path` if the block ends well, remove it if not."
-    path = Path(path)
-    make_folder(path.parent)
-    temporary = _temporary(path)
-    temporary.mkdir()
-    try:
+    with _replacing(Path(path)) as temporary:
+        temporary.mkdir()
         yield temporary
         for parent, _, names in os.walk(temporary):
             for name in names:
                 sync(Path(parent) / name)
             sync(parent)
         os.rename(temporary, path)
-        sync(path.parent)
-    finally:
-        _remove(temporary)
 
 # %% ../nbs/api/02_files.ipynb #503c39e7
 @contextmanager
@@ -193,6 +195,7 @@ def lock(
     "Hold a lock between processes."
     path = Path(path)
     make_folder(path.parent)
+    sweep(path.parent)
     refuse_link(path)
     file_lock = FileLock(path, timeout=-1 if wait else 0)
     try:

@@ -299,6 +299,19 @@ def _turn_of(img):
     except Exception:
         return None  # the note is broken, the photo is not
 
+# %% ../nbs/api/05_images.ipynb #fc3aedb1
+@contextmanager
+def naming(
+    key: object,  # what the photo is called in its data set
+) -> Iterator[None]:
+    "Turn whatever goes wrong with a photo into an `ImageError` that names it."
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, ImageError) and str(key) in str(error):
+            raise
+        raise ImageError(f"{key}: {str(error) or type(error).__name__}") from error
+
 # %% ../nbs/api/05_images.ipynb #e93c499e
 def check_network_pixels(
     size: tuple[int, int],  # (width, height) of a photo that goes to a network, pixels

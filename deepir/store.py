@@ -28,6 +28,7 @@ from deepir.files import (
     open_regular,
     read_checked,
     read_npy_header,
+    sweep,
     write_checked,
     writing,
 )
@@ -238,6 +239,8 @@ class Store:
         if dtype not in ("float32", "float16"):
             raise ValueError(f"dtype of a store is 'float32' or 'float16', not {dtype!r}")
         self.folder = Path(folder)
+        if fingerprint is not None and self.folder.is_dir():
+            sweep(self.folder)  # here, because a complete store is not written to any more
         path = self.folder / "store.json"
         mine = {
             "format": "deepir store 2",

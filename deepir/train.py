@@ -26,7 +26,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from .checkpoints import model_options, read_checkpoint, save_model
@@ -42,7 +41,7 @@ from deepir.distributed import (
 from .eval import evaluate
 from .extractor import Extractor, read_ahead
 from .files import lock, sync, writing
-from .images import ImageError, imagenet, parse_transforms, to_tensor
+from .images import ImageError, imagenet, naming, parse_transforms, to_tensor
 from .losses import make_loss, takes_triplets
 from .metrics import as_text
 from .nets import RetrievalNet
@@ -229,25 +228,10 @@ class _TrainingPhotos(torch.utils.data.Dataset):
 
     def _photo(self, step: int, i: int) -> Tensor:  # (3, H, W)
         seed = int(np.random.SeedSequence([self.seed, step, i]).generate_state(1)[0])
-        image = _open_photo(self.dataset, i)
-        try:
-            with torch.random.fork_rng(devices=[]):  # workers must not touch a GPU
-                torch.default_generator.manual_seed(seed)
-                image = self.transform(image)
-            return to_tensor(image, self.mean, self.std)
-        except Exception as e:  # a transform doesn't fit the photo
-            raise ImageError(f"{self.dataset.keys[i]}: {e or type(e).__name__}") from e
-
-
-def _open_photo(dataset: Dataset, i: int) -> Image.Image:
-    "Open a photo; whatever its decoder raises is an ImageError that names it."
-    try:
-        return dataset.open(i)
-    except Exception as e:
-        key = str(dataset.keys[i])
-        if isinstance(e, ImageError) and key in str(e):
-            raise
-        raise ImageError(f"{key}: {e or type(e).__name__}") from e
+        with naming(self.dataset.keys[i]), torch.random.fork_rng(devices=[]):  # not on a GPU
+            image = self.dataset.open(i)
+            torch.default_generator.manual_seed(seed)
+            return to_tensor(self.transform(image), self.mean, self.std)
 
 # %% ../nbs/api/57_train.ipynb #e5d3230e
 class _Plan(NamedTuple):
@@ -677,8 +661,7 @@ class _Training:
         is_due = is_wanted or self.step % self.save_every == 0 or self.clock.is_due()
         if is_last or (is_due and not self.clock.is_too_soon()):
             self.save()
-            if self.is_writer:
-                shutil.rmtree(self.descriptors_path, ignore_errors=True)
+            self.delete_descriptors()
 
     def save_before_long_work(self) -> None:
         "Save what a kill would lose."
@@ -714,6 +697,11 @@ class _Training:
     @property
     def descriptors_path(self) -> Path:
         return self.checkpoint.with_name(self.checkpoint.name + ".descriptors")
+
+    def delete_descriptors(self) -> None:
+        "Delete descriptors whose mining or evaluation is saved."
+        if self.is_writer:
+            shutil.rmtree(self.descriptors_path, ignore_errors=True)
 
     def _folder_for(self, what: str) -> Path | None:
         "Return a folder for descriptors; None keeps them in memory."
@@ -869,6 +857,7 @@ def train(
                     training.evaluate_if_due(val, eval_every)
                     bar.update()
                     bar.set_postfix(loss=f"{loss_of_step:.3f}", **training.history.latest())
+        training.delete_descriptors()
     net.eval()
     return training.history
 
@@ -893,7 +882,11 @@ def _check_readable(dataset: Dataset, threads: int) -> None:
     "Open every photo of a data set and its queries; ImageError about the first that fails."
     parts = [dataset] if dataset.queries is dataset else [dataset, dataset.queries]
     for part in parts:
-        open_photo = functools.partial(_open_photo, part)
+
+        def open_photo(i, part=part):
+            with naming(part.keys[i]):
+                return part.open(i)
+
         for _, photo in read_ahead(open_photo, range(len(part)), threads):
             if isinstance(photo, ImageError):
                 raise photo

@@ -12,7 +12,6 @@ import math
 import os
 import select
 import signal
-import stat
 import sys
 import tempfile
 import threading
@@ -376,9 +375,8 @@ def check_output(
     size: int = 0,  # bytes that will be written beside each
 ) -> None:
     "Raise OSError if a file cannot be written, without leaving a trace."
-    for path in filter(lambda path: path is not None, paths):
-        _check_place(path, stat.S_ISREG, "a file")
-        check_room(_standing_folder(Path(path).parent), size)
+    for path in paths:
+        _check_place(path, size, is_folder=False)
 
 
 def check_output_folder(
@@ -386,19 +384,19 @@ def check_output_folder(
     size: int = 0,  # bytes that will be written into each
 ) -> None:
     "Raise OSError if nothing can be written into a folder, without leaving a trace."
-    for path in filter(lambda path: path is not None, paths):
-        _check_place(path, stat.S_ISDIR, "a folder")
-        check_room(_standing_folder(Path(path)), size)
+    for path in paths:
+        _check_place(path, size, is_folder=True)
 
 
-def _check_place(path: str | Path, is_right: Callable[[int], bool], kind: str) -> None:
+def _check_place(path: str | Path | None, size: int, is_folder: bool) -> None:
+    if path is None:
+        return
     try:
         if not str(path):
             raise OSError("it has no name")
-        if os.path.exists(path) and not is_right(os.stat(path).st_mode):
-            raise OSError(f"it is there, but not {kind}")
-        is_folder = kind == "a folder" and os.path.isdir(path)
-        folder = Path(path) if is_folder else _standing_folder(Path(path).parent)
+        if os.path.exists(path) and not (os.path.isdir if is_folder else os.path.isfile)(path):
+            raise OSError(f"it is there, but not a {'folder' if is_folder else 'file'}")
+        folder = _standing_folder(Path(path) if is_folder else Path(path).parent)
         with suppress(FileNotFoundError):
             os.lstat(folder / Path(path).name)  # is the name too long?
         with tempfile.TemporaryFile(dir=folder):
@@ -406,6 +404,7 @@ def _check_place(path: str | Path, is_right: Callable[[int], bool], kind: str) -
     except (OSError, ValueError) as e:
         reason = getattr(e, "strerror", None) or e
         raise OSError(f"{path}: cannot be written ({reason}); choose another place") from e
+    check_room(folder, size)
 
 
 def _standing_folder(folder: Path) -> Path:
