@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .core import unknown_name
+from .core import parse_calls, plugin, unknown_name
 from .files import writing
+from .images import filters, transforms
 from deepir.nets import (
     RetrievalNet,
     architectures,
@@ -234,7 +235,15 @@ def _is_word(value) -> bool:
 
 
 def _is_transform(value) -> bool:
-    return isinstance(value, str) and len(value) <= 2000
+    "Tell whether a text names transforms of deepir; those of torchvision are for training."
+    return isinstance(value, str) and all(call.name in transforms for call in _calls_of(value))
+
+
+def _calls_of(text: str) -> list:
+    calls = parse_calls(text, filters)
+    if len(calls) > 16:
+        raise ValueError(f"{len(calls)} transforms are too many")
+    return calls
 
 
 def _is_size(value) -> bool:
@@ -261,7 +270,10 @@ _preprocess_rules = {
 }
 _settings_rules = {
     "max_size": (_is_size, "pixels, or None"),
-    "trfs": (lambda x: _is_transform(x) or _is_list(x, _is_transform, 32), "transforms"),
+    "trfs": (
+        lambda x: _is_transform(x) or _is_list(x, _is_transform, 32),
+        f"transforms of {', '.join(transforms)}",
+    ),
     "scales": (lambda x: _is_list(x, _is_scale, 32), "numbers in (0, 4]"),
     "scale_pooling": (_is_word, "the name of a pooling"),
     "scale_p": (lambda x: _is_number(x, 1e-3, 1e4), "a power above 0"),
@@ -417,7 +429,7 @@ def _build(meta, state):
         raise ValueError(
             f"its projection has out_dim={out_dim} by its options, {found} by its weights"
         )
-    net = _blank(name, options)
+    net = _blank(name, options, sum(tensor.numel() for tensor in state.values()))
     if weight is not None:
         has_bias = "projection.bias" in state
         device = next(net.parameters()).device
@@ -427,7 +439,7 @@ def _build(meta, state):
     return net
 
 
-def _blank(name, options):
+def _blank(name, options, n_weights):
     "Build a network whose weights will be replaced, if possible without memory for them."
     if not name.startswith("timm:"):  # timm tries its networks on photos, which takes real weights
         try:
@@ -438,7 +450,23 @@ def _blank(name, options):
                 return net
         except (NotImplementedError, RuntimeError):
             pass  # a RegNet computes its layers with tensors
+    if (expected := _count_weights(name)) > 2 * n_weights + 10**6:
+        raise ValueError(
+            f"{name} has {expected / 1e6:.0f} million weights, the file has "
+            f"{n_weights / 1e6:.1f} million"
+        )
     return create_model(name, **options)
+
+
+def _count_weights(name):
+    "Return how many weights a network of timm or a RegNet has, without memory for them."
+    if name.startswith("timm:"):
+        with torch.device("meta"):
+            net = plugin("timm network")(name.removeprefix("timm:"))
+        return sum(p.numel() for p in net.parameters())
+    from torchvision import models
+
+    return models.get_model_weights(name).DEFAULT.meta["num_params"]
 
 
 def _fill(net, state):

@@ -533,7 +533,7 @@ def _open_store(folder: Path, extractor: Extractor) -> Store:
             except ValueError as e:
                 warnings.warn(f"{e}; it is written again", stacklevel=3)
                 header.unlink()
-        return Store(folder, extractor.fingerprint, extractor.settings)
+        return Store(folder, extractor.fingerprint, extractor.settings, dim=extractor.dim)
     except OSError as e:
         raise OSError(
             f"{e}; the folder for the descriptors is yours to choose: index=... (--index)"

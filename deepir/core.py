@@ -221,12 +221,18 @@ def parse_calls(
 ) -> list[Call]:
     "Parse comma-separated calls with literal arguments; execute nothing."
     constants = constants or {}
+    shown = f"{text!r:.200}"
+    if len(text) > _LONGEST_CALLS:
+        raise ValueError(f"cannot parse {shown}: {len(text)} characters are too many")
     try:
         nodes = ast.parse(f"[{text}]".replace("\n", " "), mode="eval").body.elts
+        deepest = max((_depth(node) for node in nodes), default=0)
     except (SyntaxError, ValueError, AttributeError, RecursionError, MemoryError) as e:
         unbalanced = any(text.count(pair[0]) != text.count(pair[1]) for pair in ("()", "[]"))
         why = "its brackets do not match" if unbalanced else e
-        raise ValueError(f"cannot parse {text!r}: {why}") from e
+        raise ValueError(f"cannot parse {shown}: {why}") from e
+    if deepest > _DEEPEST_CALLS:
+        raise ValueError(f"cannot parse {shown}: its brackets are nested too deep")
 
     def value_of(node):
         source = ast.unparse(node)
@@ -234,8 +240,8 @@ def parse_calls(
             return constants[source]
         try:
             return ast.literal_eval(node)
-        except ValueError:
-            raise ValueError(f"cannot parse {text!r}: {source!r} is not a plain value") from None
+        except (ValueError, TypeError):  # a TypeError for a dictionary of lists
+            raise ValueError(f"cannot parse {shown}: {source!r} is not a plain value") from None
 
     def call_of(node):
         if isinstance(node, ast.Name):
@@ -243,13 +249,21 @@ def parse_calls(
         is_call = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
         if not is_call or not all(keyword.arg for keyword in node.keywords):
             raise ValueError(
-                f"cannot parse {text!r}: {ast.unparse(node)!r} is not of the form "
+                f"cannot parse {shown}: {ast.unparse(node)!r} is not of the form "
                 "Name(value, key=value)"
             )
         kwargs = {keyword.arg: value_of(keyword.value) for keyword in node.keywords}
         return Call(node.func.id, [value_of(arg) for arg in node.args], kwargs)
 
     return [call_of(node) for node in nodes]
+
+
+_LONGEST_CALLS = 10_000  # characters
+_DEEPEST_CALLS = 20  # nodes of the syntax tree inside each other
+
+
+def _depth(node: ast.AST) -> int:
+    return 1 + max((_depth(child) for child in ast.iter_child_nodes(node)), default=0)
 
 # %% ../nbs/api/00_core.ipynb #2e81b119
 def unknown_name(
@@ -298,6 +312,7 @@ def require(
 _PLUGINS = {
     "ToyLandmarks": "deepir.toy.landmarks:ToyLandmarks",
     "timm": "deepir.interop.timm:timm_trunk",
+    "timm network": "deepir.interop.timm:_timm_network",
 }
 
 # %% ../nbs/api/00_core.ipynb #851c61d9

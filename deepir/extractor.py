@@ -745,7 +745,10 @@ class Extractor:
             return self._extract_to_memory(dataset, on_error, progress, shard)
         settings = {**self.settings, "network": self._prepared.fingerprint}
         return self._extract_to_store(
-            dataset, Store(store, self.fingerprint, settings, shard, dtype), on_error, progress
+            dataset,
+            Store(store, self.fingerprint, settings, shard, dtype, self.dim),
+            on_error,
+            progress,
         )
 
     def _extract_to_memory(self, dataset, on_error: str, progress: bool, shard: int) -> Features:

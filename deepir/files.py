@@ -14,6 +14,7 @@ import platform
 import re
 import shutil
 import stat
+import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -280,9 +281,16 @@ def read_json(
 
 def _parse_json(path, text: bytes, advice: str) -> object:
     try:
-        return json.loads(text.decode("utf-8"))
+        return json.loads(text.decode("utf-8"), parse_int=_int_of_json)
     except (ValueError, RecursionError, MemoryError) as e:
         raise ValueError(f"{path}: {advice} ({str(e)[:200]})") from e
+
+
+def _int_of_json(text: str) -> int:
+    # Python gives all multiples of this number the same hash: a dictionary of them takes hours.
+    if abs(value := int(text)) >= sys.hash_info.modulus:
+        raise ValueError(f"a number of {len(text)} digits")
+    return value
 
 # %% ../nbs/api/02_files.ipynb #5da7cf34
 def write_json(

@@ -295,9 +295,43 @@ _turns = {  # value of the EXIF orientation -> what turns the photo upright
 def _turn_of(img):
     "Return what turns a photo upright, or None; without a readable note it is upright."
     try:
-        return _turns.get(img.getexif().get(0x0112))
+        return _turns.get(_orientation_of(img))
     except Exception:
         return None  # the note is broken, the photo is not
+
+
+def _orientation_of(img):
+    "Return the number of the orientation, from EXIF, from the tags of a TIFF, or from XMP."
+    # Not by Pillow's `getexif`, which reads every value of the note, each as long as it claims.
+    exif = img.info.get("exif", b"")
+    if profile := img.info.get("Raw profile type exif"):  # hexadecimal text in a PNG
+        exif = bytes.fromhex("".join(profile.split("\n")[3:]))
+    if exif:
+        found = _exif_orientation(exif)
+    else:
+        found = img.tag_v2.get(_ORIENTATION) if img.format == "TIFF" else None
+    if found is None:
+        xmp = img.info.get("XML:com.adobe.xmp") or img.info.get("xmp") or b""
+        xmp = xmp.encode() if isinstance(xmp, str) else xmp
+        written = re.search(rb'tiff:Orientation(?:="|>)(\d)', xmp)
+        found = int(written[1]) if written else None
+    return found
+
+
+_ORIENTATION = 0x0112  # the tag
+
+
+def _exif_orientation(exif):
+    "Look for the orientation in the first directory of an EXIF block."
+    exif = exif.removeprefix(b"Exif\0\0")
+    order = {b"II": "<", b"MM": ">"}[exif[:2]]
+    (start,) = struct.unpack_from(order + "I", exif, 4)
+    (count,) = struct.unpack_from(order + "H", exif, start)
+    for at in range(start + 2, start + 2 + 12 * count, 12):
+        tag, kind = struct.unpack_from(order + "HH", exif, at)
+        if tag == _ORIENTATION:
+            return struct.unpack_from(order + {1: "B", 3: "H", 4: "I"}[kind], exif, at + 8)[0]
+    return None
 
 # %% ../nbs/api/05_images.ipynb #fc3aedb1
 @contextmanager
@@ -448,7 +482,7 @@ def _check_made(size, img, transform):
 
 
 def _is_length(value):
-    return isinstance(value, int) and value > 0
+    return isinstance(value, int) and 0 < value <= 2**20
 
 # %% ../nbs/api/05_images.ipynb #9428fed2
 class Pad:
@@ -521,6 +555,7 @@ class CenterCrop:
         height, width = self.size
         left = int(0.5 + (img.width - width) / 2)
         top = int(0.5 + (img.height - height) / 2)
+        _check_made((width, height), img, f"CenterCrop({self.size!r})")
         return img.crop((left, top, left + width, top + height))
 
 # %% ../nbs/api/05_images.ipynb #367ff20b

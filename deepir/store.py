@@ -196,6 +196,7 @@ def _write_pair(
 def _read_info(
     path: Path,  # the .npy file
     check: bool = True,  # compare the checksum, which reads the whole file
+    dim: int | None = None,  # expected width; None: any
 ) -> dict | None:  # None if there is no JSON
     "Read the JSON of a matrix; raise ValueError if the matrix is missing or damaged."
     json_path = path.with_suffix(".json")
@@ -209,16 +210,26 @@ def _read_info(
     ):
         raise ValueError(f"{json_path}: {advice}")
     try:
-        n_rows = len(_NpyFile(path))
+        rows = _NpyFile(path)
     except (OSError, ValueError):
-        n_rows = None
-    # Counting rows first: nobody should wait for the checksum of a file of the wrong size.
-    if n_rows != len(keys) or (check and crc32_of(path) != info.get("crc32")):
+        rows = None
+    # Sizes first: nobody should wait for the checksum of a file of the wrong size.
+    is_sound = rows is not None and len(rows) == len(keys)
+    if dim is not None and keys:
+        is_sound = is_sound and rows.shape[1] == dim
+    if check:
+        is_sound = is_sound and crc32_of(path) == info.get("crc32") and _are_finite(rows)
+    if not is_sound:
         raise ValueError(
             f"{path}: damaged; delete it and its .json, and describe the photos again: only these "
             "photos are described again"
         )
     return info
+
+
+def _are_finite(rows: _NpyFile, tile: int = 4096) -> bool:
+    starts = range(0, len(rows), tile)
+    return all(bool(torch.isfinite(rows[i : i + tile]).all()) for i in starts)
 
 
 def _are_texts(x) -> bool:
@@ -235,10 +246,11 @@ class Store:
         settings: dict | None = None,  # of the extractor: plain data, for messages
         shard: int = 1024,  # photos in a shard
         dtype: str = "float32",  # or "float16": half as large, lengths exact to 5e-4
+        dim: int | None = None,  # width of the descriptors, to notice others; None: any
     ):
         if dtype not in ("float32", "float16"):
             raise ValueError(f"dtype of a store is 'float32' or 'float16', not {dtype!r}")
-        self.folder = Path(folder)
+        self.folder, self.dim = Path(folder), dim
         if fingerprint is not None and self.folder.is_dir():
             sweep(self.folder)  # here, because a complete store is not written to any more
         path = self.folder / "store.json"
@@ -343,7 +355,7 @@ class Store:
         check: bool = True,  # compare the checksum
     ) -> dict | None:  # photos, keys, failed; None if the shard is not there
         "Read what a shard holds."
-        info = _read_info(self.path(shard), check)
+        info = _read_info(self.path(shard), check, self.dim)
         if info is not None and not isinstance(info.get("photos"), list):
             raise ValueError(f"{self.path(shard, '.json')}: damaged; delete it")
         return info

@@ -115,6 +115,8 @@ def deepir_convert(
     args = convert_parser().parse_args(argv)
     output = args.output or args.checkpoint.with_suffix(".deepir.pt")
     if not args.inspect:
+        if not (args.onnx or args.output) and output.exists():
+            raise ValueError(f"{output}: exists; name the file to write after the checkpoint")
         check_output(args.onnx or output)
     print(_contents_of(read_checkpoint(args.checkpoint)))
     if args.inspect:

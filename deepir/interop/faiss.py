@@ -141,7 +141,10 @@ class FaissIndex:
                 raise ValueError(f"{path}: damaged; {again}")
         faiss = _faiss()
         try:
-            index = faiss.read_index(str(path))
+            # What the index names outside itself is looked for beside it, and never written.
+            index = faiss.read_index(
+                str(path), faiss.IO_FLAG_ONDISK_SAME_DIR | faiss.IO_FLAG_READ_ONLY
+            )
         except RuntimeError as e:
             raise ValueError(f"{path}: not an index of FAISS, or cut short; {again}") from e
         if index.metric_type != faiss.METRIC_INNER_PRODUCT:
