@@ -371,13 +371,16 @@ def load_model(
     model: str
     | Path,  # an embedded model ("toy"), a checkpoint's path, or a name of `create_model`
     net: RetrievalNet | None = None,  # a network of your own to fill from the file, in place
+    pooling: str | None = None,  # for a name of `create_model`; None: by family
 ) -> RetrievalNet:  # in evaluation mode, on the CPU, with its `whitenings` and `settings`
     """Load a network with its whitenings.
 
     To load a network that `create_model` did not make, build it as it was and pass it as `net`.
     """
     if isinstance(model, str) and net is None and model not in embedded and is_arch(model):
-        return _off_the_shelf(model)
+        return _off_the_shelf(model, pooling)
+    if pooling is not None:
+        raise ValueError(f"{model}: its pooling is saved with it; leave out pooling={pooling!r}")
     data = _read(_path_of(model))
     meta, state = data["meta"], data["state_dict"]
     if net is None:
@@ -495,8 +498,8 @@ def _fill(net, state):
     net.load_state_dict(own, assign=True)
 
 
-def _off_the_shelf(name):
-    "Return a network with the weights that its library has for it, pooled by GeM."
+def _off_the_shelf(name, pooling=None):
+    "Return a network with the weights that its library has for it, pooled as suits its family."
     if architectures.get(name, ("", ""))[1] == "_fpn":
         raise ValueError(
             f"{name}: its pyramid has layers of its own, and nobody has weights for them; "
@@ -504,6 +507,6 @@ def _off_the_shelf(name):
         )
     # Libraries print that they download. Standard output belongs to the program that asked.
     with contextlib.redirect_stdout(sys.stderr):
-        net = create_model(name, weights="DEFAULT").eval()
+        net = create_model(name, pooling=pooling, weights="DEFAULT").eval()
     net.meta["trained"] = "not for retrieval"
     return net

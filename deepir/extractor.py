@@ -50,7 +50,7 @@ from deepir.images import (
     to_rgb,
 )
 from .inference import for_inference, precisions
-from .nets import RetrievalNet
+from .nets import RetrievalNet, check_pooling, is_arch
 from .pooling import pool_scales
 from .store import Failure, Features, Parts, Store, combine_fingerprints
 from .whiten import Whitening, find_whitening
@@ -403,10 +403,16 @@ _DEFAULTS = {
 }
 
 # %% ../nbs/api/35_extractor.ipynb #936054ae
-def _as_net(model) -> RetrievalNet:
+def _as_net(model, pooling: str | None = None) -> RetrievalNet:
     "Load a model, or wrap a trunk that gives maps or a module that gives descriptors."
+    check_pooling(pooling)
     if isinstance(model, (str, Path)):
-        return load_model(model)
+        return load_model(model, pooling=pooling)
+    if pooling is not None:
+        raise ValueError(
+            f"pooling={pooling!r}: only for a model that is named, such as 'resnet50'; a network "
+            f"gets its pooling when it is made: create_model(name, pooling={pooling!r})"
+        )
     if isinstance(model, RetrievalNet):
         return model
     if not isinstance(model, nn.Module):
@@ -428,6 +434,7 @@ class Extractor:
         self,
         model,  # a name ("toy", "resnet50", "timm:..."), a checkpoint file, a network, a trunk
         *,
+        pooling: str | None = None,  # of a network named off the shelf, see `create_model`
         max_size: int | str | None = "auto",  # longer side of a photo, pixels; None: no limit
         trfs: str | Sequence[str] | None = None,  # transforms; several strings are several views
         scales: Sequence[float] | None = None,  # each photo is described at each of these scales
@@ -439,7 +446,7 @@ class Extractor:
         batch_size: int | None = None,  # photos of one size in a batch; None: what suits the device
         threads: int | None = None,  # that read photos; None: one for each core, at most 8
     ):
-        self.net = _as_net(model)
+        self.net = _as_net(model, pooling)
         by_name = isinstance(model, (str, Path))
         self.name = str(model) if by_name else self.net.meta.get("arch") or type(model).__name__
         named = {
@@ -551,6 +558,8 @@ class Extractor:
     ) -> "Extractor":  # shares the network, and its prepared form if device and precision stay
         "Return an extractor with some settings changed."
         resources = {name: settings.pop(name) for name in _RESOURCES if name in settings}
+        if "pooling" in settings:
+            raise ValueError("pooling belongs to the network: Extractor(name, pooling=...)")
         for name in settings:
             if name not in _DEFAULTS:
                 raise unknown_name("setting of an extractor", name, [*_DEFAULTS, *_RESOURCES])
@@ -573,7 +582,7 @@ class Extractor:
         cls,
         model,  # as for `Extractor`
         trfs: str | Sequence[str] = "",  # transforms; several strings are several scales
-        pooling: str = "gem",  # over scales: "gem" or "mean"
+        pooling: str | None = None,  # over scales: "gem" or "mean"; of a trunk: see `create_model`
         gemp: float = 3.0,  # power of "gem" over scales
         whiten: Whitening | str | Path | None = None,  # None: the model's own; "none": none
         whitenp: float | None = None,  # power of the whitening; None: its own
@@ -581,14 +590,22 @@ class Extractor:
         whitenm: float | None = None,  # its multiplier; None: its own
         **settings,  # of `Extractor`: precision, device, batch_size, threads, max_size
     ) -> "Extractor":
-        "Build an extractor from the options of the original, in its words."
-        net = _as_net(model)
+        """Build an extractor from the options of the original, in its words.
+
+        The original has one word, `pooling`, for scales. Here "mean" is for scales, "gem" for
+        scales and for a trunk named off the shelf, and the other poolings are for such a trunk.
+        """
+        is_trunk = isinstance(model, str) and is_arch(model)
+        is_for_scales = pooling in (None, "gem", "mean")
+        is_for_trunk = not is_for_scales or (pooling == "gem" and is_trunk)
+        net = _as_net(model, pooling if is_for_trunk else None)
         if "max_size" not in settings:  # the original describes photos at their own size
             settings["max_size"] = net.settings.get("max_size")
         if trfs != "":
             settings["trfs"] = trfs
-        if (pooling, gemp) != ("gem", 3.0):
-            settings |= {"scale_pooling": pooling, "scale_p": gemp}
+        scale_pooling = pooling if is_for_scales and pooling else "gem"
+        if (scale_pooling, gemp) != ("gem", 3.0):
+            settings |= {"scale_pooling": scale_pooling, "scale_p": gemp}
         if whiten is not None:
             settings["whiten"] = whiten
         extractor = cls(net, **settings)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from .core import evaluating
 from .extractor import Extractor
 from .nets import RetrievalNet
-from .pooling import MAC, RMAC, GeM, SPoC, gem, rmac_regions
+from .pooling import MAC, RMAC, ClassAndMean, ClassToken, GeM, SPoC, gem, rmac_regions
 from .whiten import Whitening
 
 # %% ../nbs/api/60_heatmaps.ipynb #57a04ca5
@@ -55,10 +55,19 @@ def _rmac_parts(
 
 # %% ../nbs/api/60_heatmaps.ipynb #c7e28a04
 def decompose(
-    pooling: nn.Module,  # an `SPoC`, `MAC`, `GeM` or `RMAC` layer
-    x: Tensor,  # feature maps (B, C, H, W)
-) -> Tensor:  # (B, C, H, W); its sum over places is `pooling(x)`
+    pooling: nn.Module,  # an `SPoC`, `MAC`, `GeM`, `RMAC` or `ClassAndMean` layer
+    x: Tensor | tuple,  # feature maps (B, C, H, W), or what `ClassAndMean` takes
+) -> Tensor:  # (B, C, H, W); its sum over places is `pooling(x)`, except for a class token
     "Decompose pooled features into the contributions of places."
+    if isinstance(pooling, ClassAndMean):  # the first half is the class token, of no place
+        class_token, patches = x
+        elsewhere = torch.zeros_like(patches[:, : class_token.shape[1]])
+        return torch.cat([elsewhere, decompose(SPoC(), patches)], dim=1)
+    if isinstance(pooling, (ClassToken, nn.Identity)):
+        raise ValueError(
+            "this network describes a photo by a vector in which it has mixed all places itself "
+            "(pooling 'cls' or 'head'); for a heat map, build it with pooling='avg' or 'cls+avg'"
+        )
     if not isinstance(x, Tensor):
         raise ValueError(
             f"this network pools {len(x)} maps of different sizes; contributions of places are "
@@ -74,7 +83,7 @@ def decompose(
         return _rmac_parts(x, pooling.levels)
     raise ValueError(
         f"the parts of {type(pooling).__name__} are not known; contributions are defined for "
-        "SPoC, MAC, GeM and RMAC"
+        "SPoC, MAC, GeM, RMAC and ClassAndMean"
     )
 
 # %% ../nbs/api/60_heatmaps.ipynb #3f15a5cf
@@ -130,7 +139,7 @@ class Contributions(NamedTuple):
     "Similarities of photos to a query, decomposed. All parts are float32 on the CPU."
 
     maps: Tensor  # (B, h, w) what each place of each photo contributes; may be negative
-    rest: Tensor  # (B,) what no place contributes: bias of the projection, centring by whitening
+    rest: Tensor  # (B,) what no place contributes: bias, centring by whitening, a class token
 
     @property
     def similarity(self) -> Tensor:  # (B,)
@@ -168,9 +177,16 @@ def contributions(
         if a.ndim == 4:
             query = net(a.to(device)).cpu()
             a = (query if whitening is None else whitening(query))[0]
-        parts = decompose(net.pooling, net.maps(b.to(device))).cpu().double()
-        weights, rest = _carry_back(net, a.cpu(), parts.sum((-2, -1)), whitening)
+        features = net.maps(b.to(device))
+        parts = decompose(net.pooling, features).cpu().double()
+        pooled = parts.sum((-2, -1))
+        elsewhere = torch.zeros_like(pooled)
+        if isinstance(net.pooling, ClassAndMean):
+            class_token = features[0].cpu().double()
+            elsewhere[:, : class_token.shape[1]] = class_token
+        weights, rest = _carry_back(net, a.cpu(), pooled + elsewhere, whitening)
         maps = torch.einsum("bchw,bc->bhw", parts, weights)
+        rest = rest + (weights * elsewhere).sum(1)
     return Contributions(maps.float(), rest.float())
 
 
@@ -210,4 +226,5 @@ def _count_places(net, width):
     example = next(net.parameters(), torch.empty(0))
     blank = torch.zeros(1, 3, 112, width, dtype=example.dtype, device=example.device)
     with evaluating(net):
-        return net.maps(blank).shape[-1]
+        maps = net.maps(blank)
+    return (maps if isinstance(maps, Tensor) else maps[-1]).shape[-1]

@@ -7,7 +7,9 @@ __all__ = ['RetrievalNet', 'create_model']
 
 # %% ../nbs/api/15_nets.ipynb #6b18438c
 import hashlib
+import math
 from collections import OrderedDict
+from collections.abc import Iterable
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -18,7 +20,7 @@ from torch import Tensor, nn
 
 from .core import evaluating, l2_normalize, plugin, unknown_name
 from .images import imagenet
-from .pooling import MAC, RMAC, GeM, SPoC
+from .pooling import MAC, RMAC, ClassAndMean, ClassToken, GeM, SPoC
 
 # %% ../nbs/api/15_nets.ipynb #bd5d5dcb
 class RetrievalNet(nn.Module):
@@ -30,7 +32,7 @@ class RetrievalNet(nn.Module):
 
     def __init__(
         self,
-        trunk: nn.Module,  # (B, 3, H, W) -> feature maps (B, C, h, w), or a tuple of them
+        trunk: nn.Module,  # (B, 3, H, W) -> feature maps (B, C, h, w), or what `pooling` takes
         pooling: nn.Module | None = None,  # feature maps -> (B, C); None: `GeM(3.)`
         projection: nn.Module | None = None,  # (B, C) -> (B, D), e.g. `nn.Linear(C, D)`; None: none
         neck: nn.Module | None = None,  # maps -> maps, between trunk and pooling, e.g. dropout
@@ -71,8 +73,8 @@ class RetrievalNet(nn.Module):
     def maps(
         self,
         x: Tensor,  # photos (B, 3, H, W), normalised by `preprocess`
-    ) -> Tensor | tuple:  # feature maps (B, C, h, w), or a tuple of them
-        "Return the feature maps that `pooling` receives."
+    ) -> Tensor | tuple:  # feature maps (B, C, h, w), or a tuple: two maps, or class token and map
+        "Return the feature maps, or tokens, that `pooling` receives."
         maps = self.trunk(x)
         if self.neck is None:
             return maps
@@ -166,16 +168,22 @@ def torchvision_trunk(
     nn.Module
 ):  # (B, 3, H, W) -> (B, C, h, w); its `preprocess` holds the mean and std of its weights
     "Build a torchvision classifier without the layers that follow its feature map."
-    if arch.startswith(("vit_", "maxvit_")):
+    if arch.startswith("vit_"):
         raise ValueError(
-            f"{arch!r} takes photos of one size only; timm's networks of this kind take any size: "
-            f"'timm:vit_base_patch16_224'; or wrap a trunk of your own: RetrievalNet(your_trunk)"
+            f"{arch!r} gives tokens; use ViTTrunk(torchvision_classifier({arch!r})[0])"
+        )
+    if arch.startswith("maxvit_"):
+        raise ValueError(
+            f"{arch!r} takes photos of 224×224 pixels only; other networks take any size, such as "
+            f"'swin_t' and 'vit_b_16'; or wrap a trunk of your own: RetrievalNet(your_trunk)"
         )
     net, preprocess = torchvision_classifier(arch, weights)
     layers = ((name, layer) for name, layer in net.named_children() if name not in after_map)
     trunk = nn.Sequential(OrderedDict(layers))
     if arch.startswith("densenet"):
         trunk.relu = nn.ReLU()  # a DenseNet applies it as a function, between its layers
+    if arch.startswith("swin"):
+        trunk.pooling_name = "avg"  # its maps end in a layer norm and have both signs
     trunk.preprocess = preprocess
     return trunk
 
@@ -224,6 +232,80 @@ def tiny_trunk(
         ResidualBlock(first, first),
     )
     return nn.Sequential(stem, *(stage(a, b) for a, b in pairwise(widths)))
+
+# %% ../nbs/api/15_nets.ipynb #40fdcbd6
+def fit_size(
+    x: Tensor,  # photos (B, 3, H, W)
+    multiple: int = 1,  # both sides must be multiples of this
+    fixed: tuple[int, int] | None = None,  # or the only size (H, W) that will do
+) -> Tensor:  # (B, 3, H', W')
+    "Resize photos to the next size that a network takes."
+    if fixed is None and multiple == 1:
+        return x
+    height, width = fixed or [(side + multiple - 1) // multiple * multiple for side in x.shape[-2:]]
+    y = F.interpolate(
+        x.float(), (height, width), mode="bilinear", align_corners=False, antialias=True
+    )
+    return y.to(x.dtype)
+
+
+# Pooling -> what a trunk has to give for it; for all others, a map.
+_outputs = {"cls": "tokens", "cls+avg": "tokens", "head": "vector"}
+
+
+def output_for(
+    pooling: str,  # as `create_model` takes it
+) -> str:  # "map" (B, C, h, w), "tokens": class token (B, C) and map, or "vector" (B, C)
+    "Return what a trunk has to give for a pooling."
+    return _outputs.get(pooling, "map")
+
+
+class ViTTrunk(nn.Module):
+    "Turn photos of any size into the tokens, or the map, of a vision transformer of torchvision."
+
+    resizes_photos = True  # its map covers the whole photo
+
+    def __init__(
+        self,
+        vit: nn.Module,  # a `VisionTransformer` of torchvision
+        pooling: str | None = None,  # of what the trunk gives; None: "cls"
+    ):
+        super().__init__()
+        self.conv_proj = vit.conv_proj
+        self.class_token = vit.class_token
+        self.encoder = vit.encoder
+        self.pooling_name = pooling or "cls"
+        self.output = output_for(self.pooling_name)
+
+    def extra_repr(self) -> str:
+        return f"output={self.output!r}"
+
+    def forward(
+        self,
+        x: Tensor,  # photos (B, 3, H, W), normalised
+    ) -> Tensor | tuple[Tensor, Tensor]:  # see `output_for`; the vector is the class token
+        patches = self.conv_proj(fit_size(x, self.conv_proj.kernel_size[0]))
+        grid = patches.shape[-2:]
+        class_token = self.class_token.expand(len(x), -1, -1)
+        tokens = torch.cat([class_token, patches.flatten(2).transpose(1, 2)], dim=1)
+        tokens = self.encoder.dropout(tokens + self._positions(*grid))
+        tokens = self.encoder.ln(self.encoder.layers(tokens))
+        class_token = tokens[:, 0]
+        if self.output == "vector":
+            return class_token
+        maps = tokens[:, 1:].transpose(1, 2).unflatten(2, grid)
+        return maps if self.output == "map" else (class_token, maps)
+
+    def _positions(self, height: int, width: int) -> Tensor:  # (1, 1 + height * width, C)
+        "Return the positions of the class token and of each patch of a grid."
+        learned = self.encoder.pos_embedding
+        side = math.isqrt(learned.shape[1] - 1)
+        if (height, width) == (side, side):
+            return learned
+        maps = learned[:, 1:].transpose(1, 2).unflatten(2, (side, side))
+        maps = F.interpolate(maps.float(), (height, width), mode="bicubic", antialias=True)
+        positions = maps.flatten(2).transpose(1, 2).to(learned.dtype)
+        return torch.cat([learned[:, :1], positions], dim=1)
 
 # %% ../nbs/api/15_nets.ipynb #221bca81
 class FPNTrunk(nn.Module):
@@ -298,6 +380,28 @@ architectures["tiny"] = ("tiny", "")
 
 # Two of the layers have two names each; `recipe` gives the first.
 poolings = {"gem": GeM, "max": MAC, "mac": MAC, "avg": SPoC, "spoc": SPoC, "rmac": RMAC}
+poolings |= {"cls": ClassToken, "cls+avg": ClassAndMean, "head": nn.Identity}
+
+
+def check_pooling(
+    pooling: str | None,  # any text
+) -> None:
+    "Raise ValueError, with all names, for a pooling that there is not."
+    if pooling is not None and pooling not in poolings:
+        names = ", ".join(poolings)
+        raise ValueError(f"unknown pooling {pooling!r}; expected one of {names}")
+
+
+def misfit(
+    name: str,  # of the network
+    pooling: str,  # that it does not take
+    others: Iterable[str] = ("gem", "mac", "avg", "rmac"),  # poolings that it takes
+) -> ValueError:  # to be raised
+    "Return an error that says why a network cannot be pooled in some way."
+    missing = "head that deepir can use" if pooling == "head" else "class token"
+    return ValueError(
+        f"{name} has no {missing}, which pooling={pooling!r} needs; choose {', '.join(others)}"
+    )
 
 
 def is_arch(
@@ -310,19 +414,27 @@ def is_arch(
 def trunk_by_name(
     name: str,  # as `create_model` takes it
     weights: str | None = None,  # as torchvision or timm name them; None: random
-) -> nn.Module:  # (B, 3, H, W) -> maps (B, C, h, w), or two of them for a pyramid
+    pooling: str | None = "gem",  # a key of `poolings`; None: the one that suits the trunk
+) -> nn.Module:  # (B, 3, H, W) -> what the pooling takes, or two maps for a pyramid
     "Build a trunk from its name."
     if name.startswith("timm:"):
-        return plugin("timm")(name.removeprefix("timm:"), weights)
+        return plugin("timm")(name.removeprefix("timm:"), weights, pooling)
     base, pyramid = architectures.get(name, (name, ""))
+    if base not in ("tiny", *torchvision_archs()):
+        raise unknown_name("network", name, [*architectures, *torchvision_archs()])
+    if base.startswith("vit_"):
+        vit, preprocess = torchvision_classifier(base, weights)
+        trunk = ViTTrunk(vit, pooling)
+        trunk.preprocess = preprocess
+        return trunk
+    if pooling and output_for(pooling) != "map":
+        raise misfit(name, pooling)
     if base == "tiny":
         if weights is not None:
             raise ValueError(
                 "'tiny' has no weights of ImageNet; a trained one is load_model('toy')"
             )
         return tiny_trunk()
-    if base not in torchvision_archs():
-        raise unknown_name("network", name, [*architectures, *torchvision_archs()])
     trunk = torchvision_trunk(base, weights)
     return FPNTrunk(trunk, mix=pyramid == "_fpn") if pyramid else trunk
 
@@ -344,11 +456,12 @@ def pooled_dim(
         )
     return small[1]
 
-# %% ../nbs/api/15_nets.ipynb #62b65943
+# %% ../nbs/api/15_nets.ipynb #37ab81c6
 def create_model(
     name: str,  # a key of `architectures`, a network of torchvision, or "timm:" and one of timm
     out_dim: int | None = None,  # dimensions of the projection; None: no projection
-    pooling: str = "gem",  # "gem", "max" (or "mac"), "avg" (or "spoc"), "rmac"
+    pooling: str
+    | None = None,  # "gem", "mac", "avg", "rmac", "cls", "cls+avg" or "head"; None: by family
     p: float = 3.0,  # GeM's power to begin with, > 0
     weights: str
     | None = None,  # of the trunk, as torchvision or timm name them: "DEFAULT"; None: random
@@ -360,16 +473,18 @@ def create_model(
 
     Its `meta` holds the options, so that `save_model` and `load_model` can build it again.
     """
-    if pooling not in poolings:
-        raise unknown_name("pooling", pooling, poolings)
+    check_pooling(pooling)
     if out_dim is not None and out_dim < 1:
         raise ValueError(f"out_dim={out_dim}: expected a number of dimensions, or None")
     if center_bias < 0:
         raise ValueError(f"center_bias={center_bias}: expected a weight of 0 or more")
-    trunk = trunk_by_name(name, weights)
+    trunk = trunk_by_name(name, weights, pooling)
+    pooling = pooling or getattr(trunk, "pooling_name", "gem")
     two_maps = isinstance(trunk, FPNTrunk)
     if two_maps and center_bias:
         raise ValueError(f"center_bias is not defined for the two maps of {name!r}")
+    if center_bias and output_for(pooling) != "map":
+        raise ValueError(f"center_bias weighs a map; with pooling={pooling!r} there is none")
 
     def pool():
         return GeM(p) if pooling == "gem" else poolings[pooling]()
@@ -446,7 +561,10 @@ def _pooling_name(net):
         names.add(known[0])
     if len(names) != 1 or len(layers) != (2 if two_maps else 1):
         raise ValueError(f"create_model makes no pooling {net.pooling}")
-    return names.pop()
+    pooling = names.pop()
+    if output_for(pooling) != getattr(net.trunk, "output", "map"):
+        raise ValueError(f"create_model makes no pooling {net.pooling} for this trunk")
+    return pooling
 
 
 def _attributes(layer):

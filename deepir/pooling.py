@@ -142,6 +142,27 @@ class RMAC(nn.Module):
     def extra_repr(self) -> str:
         return f"levels={self.levels}"
 
+# %% ../nbs/api/10_pooling.ipynb #f727007d
+class ClassToken(nn.Module):
+    "Keep the class token of a transformer."
+
+    def forward(
+        self,
+        tokens: tuple[Tensor, Tensor],  # class token (B, C) and map of the patches (B, C, h, w)
+    ) -> Tensor:  # (B, C)
+        return tokens[0]
+
+
+class ClassAndMean(nn.Module):
+    "Join the class token of a transformer with the mean of its patches (Oquab et al., TMLR 2024)."
+
+    def forward(
+        self,
+        tokens: tuple[Tensor, Tensor],  # class token (B, C) and map of the patches (B, C, h, w)
+    ) -> Tensor:  # (B, 2C)
+        class_token, patches = tokens
+        return torch.cat([class_token, spoc(patches)], dim=1)
+
 # %% ../nbs/api/10_pooling.ipynb #2214b53e
 def pool_scales(
     descs: Tensor | Sequence[Tensor | np.ndarray],  # S descriptors (N, D) of the same photos

@@ -27,6 +27,7 @@ from ..core import printable, reuse_memory
 from ..extractor import Extractor
 from ..files import check_room
 from ..inference import precisions
+from ..nets import poolings
 
 # %% ../../nbs/api/cli/00_flags.ipynb #ab5a454f
 _TOLD = (ValueError, OSError, ImportError, FloatingPointError)  # these say what to do
@@ -248,9 +249,11 @@ def shared_flags(
     p.add_argument("--max-size", type=int, help="shrink photos whose longer side has more pixels")
     p.add_argument(
         "--pooling",
-        default="gem",
-        choices=["gem", "mean"],
-        help="how several scales are pooled (default: gem)",
+        choices=[*poolings, "mean"],
+        metavar="NAME",
+        help="how the features of a network off the shelf are pooled: gem, mac, avg, rmac, cls, "
+        "cls+avg or head (default: as suits the network); gem and mean are for several scales, too "
+        "(default: gem)",
     )
     p.add_argument(
         "--gemp", type=real_number, default=3.0, help="power of gem over scales (default: 3)"

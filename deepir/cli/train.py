@@ -34,7 +34,7 @@ from ..extractor import Extractor
 from ..files import writing
 from ..losses import losses
 from ..metrics import as_text
-from ..nets import RetrievalNet, create_model
+from ..nets import RetrievalNet, create_model, poolings
 from ..train import TrainConfig, train
 from ..whiten import Whitening
 
@@ -118,7 +118,12 @@ def train_parser() -> argparse.ArgumentParser:
         help="projection to begin with: one that whitens the trunk's descriptors of training "
         "photos, or a random one (default: whitening with --weights, else random)",
     )
-    p.add_argument("--pooling", default="gem", help="gem, max, avg or rmac (default: %(default)s)")
+    p.add_argument(
+        "--pooling",
+        choices=list(poolings),
+        metavar="NAME",
+        help="gem, mac, avg, rmac, cls, cls+avg or head (default: as suits the network)",
+    )
     p.add_argument("--nq", type=whole_number(1), help="bins of the ap and tap losses")
     p.add_argument("--margin", type=real_number, help="of the triplet loss")
     p.add_argument(

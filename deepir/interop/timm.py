@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..core import evaluating, require, unknown_name
-from ..nets import hub_file, no_weights
+from ..nets import fit_size, hub_file, misfit, no_weights, output_for
 
 # %% ../../nbs/api/interop/10_timm.ipynb #dc7f3954
 def _feature_map(
@@ -58,19 +57,58 @@ def _layout_of(
     raise ValueError(f"its {features.shape[1]} tokens are not the places of its map")
 
 # %% ../../nbs/api/interop/10_timm.ipynb #fa66ac20
-def _fit_size(
-    x: Tensor,  # photos (B, 3, H, W)
-    multiple: int = 1,  # both sides must be multiples of this
-    fixed: tuple[int, int] | None = None,  # or the only size (H, W) that will do
-) -> Tensor:  # (B, 3, H', W')
-    "Resize photos to the next size that a network takes."
-    if fixed is None and multiple == 1:
-        return x
-    height, width = fixed or [(side + multiple - 1) // multiple * multiple for side in x.shape[-2:]]
-    y = F.interpolate(
-        x.float(), (height, width), mode="bilinear", align_corners=False, antialias=True
-    )
-    return y.to(x.dtype)
+def _is_embedding(
+    num_classes: int,  # of a network of timm; 0: it has no classifier
+) -> bool:
+    "Tell whether the last layer of a network is a projection and not a classifier."
+    # timm has no field for this. But no set of labels has a multiple of 128 names (1000, 21841),
+    # and the spaces that photos share with texts all have such a number of dimensions (512, 768).
+    return num_classes > 0 and num_classes % 128 == 0
+
+
+def _head(
+    net: nn.Module,  # a network of timm
+    features: Tensor,  # of its `forward_features`
+) -> Tensor:  # (B, D)
+    "Apply the network's own head up to its classifier, or with its projection if it is CLIP's."
+    return net.forward_head(features, pre_logits=not _is_embedding(net.num_classes))
+
+
+def _has_class_token(net: nn.Module) -> bool:
+    "Tell whether the first token of a network of timm is a class token."
+    holder = getattr(net, "embeds", net)  # NaFlexViT keeps it there
+    return getattr(holder, "cls_token", None) is not None
+
+
+def _tokens(
+    features: Tensor,  # (B, N, C), of a network with a class token
+    grid: tuple[int, int],  # (h, w) of its patches
+) -> tuple[Tensor, Tensor]:  # class token (B, C) and map (B, C, h, w)
+    "Part the class token from the patches; drop the tokens between them."
+    patches = features[:, features.shape[1] - grid[0] * grid[1] :]
+    return features[:, 0], patches.transpose(1, 2).unflatten(2, grid)
+
+# %% ../../nbs/api/interop/10_timm.ipynb #03412566
+def _suitable_pooling(
+    net: nn.Module,  # a network of timm, in evaluation mode
+    x: Tensor,  # photos (B, 3, H, W) of a size that it takes, not of one colour
+    layout: str,  # see `_layout_of`
+) -> str:  # "gem", "avg", "cls", "cls+avg" or "head"
+    "Return the pooling that the authors of a network use."
+    name = "{architecture}.{tag}".format(**{"architecture": "", "tag": "", **net.pretrained_cfg})
+    if not layout.startswith("tokens") and "swin" not in name:
+        return "gem"
+    if _has_class_token(net) and ("dinov2" in name or "dinov3" in name):
+        return "cls+avg"
+    features = net.forward_features(x)
+    simple = {"avg": _feature_map(net, x, layout).mean((2, 3))}
+    if _has_class_token(net):
+        simple["cls"] = features[:, 0]
+    own = _head(net, features)
+    for pooling, vector in simple.items():
+        if own.shape == vector.shape and torch.allclose(own, vector, atol=1e-4):
+            return pooling
+    return "head" if own.ndim == 2 else "avg"
 
 # %% ../../nbs/api/interop/10_timm.ipynb #870f8fed
 class _Input(NamedTuple):
@@ -81,23 +119,38 @@ class _Input(NamedTuple):
     layout: str
 
 
+def _own_size(net: nn.Module) -> tuple[int, int]:
+    "Return the size (height, width) of photo that a network of timm was built for."
+    size = getattr(getattr(net, "patch_embed", None), "img_size", None)
+    return tuple(size or net.pretrained_cfg["input_size"][-2:])
+
+
+def _name_of(net: nn.Module) -> str:
+    return net.pretrained_cfg.get("architecture", type(net).__name__)
+
+
+def _odd_photo(net: nn.Module) -> Tensor:  # (1, 3, 97, 131)
+    "Return a photo of odd sides, like the weights of a network."
+    # Every patch looks different, so that tokens in the wrong order would be noticed.
+    return torch.arange(3 * 97 * 131).sin().view(1, 3, 97, 131).to(next(net.parameters()))
+
+
 def _probe(
     net: nn.Module,  # a network of timm, in evaluation mode
+    with_head: bool = False,  # the head must take the photo as well
 ) -> _Input:
     "Try which sizes of photo a network takes; ValueError if it gives no feature map."
-    config = net.pretrained_cfg
-    name = config.get("architecture", type(net).__name__)
-    weight = next(net.parameters())
-    # Every patch looks different, so that tokens in the wrong order would be noticed.
-    photo = torch.arange(3 * 97 * 131).sin().view(1, 3, 97, 131).to(weight)
-    size = tuple(config["input_size"][-2:])
+    config, name, photo, size = net.pretrained_cfg, _name_of(net), _odd_photo(net), _own_size(net)
     if config.get("fixed_input_size") and not getattr(net, "dynamic_img_size", False):
         multiples, reason = [], "timm says so"
     else:
         multiples, reason = sorted({1, *(stage["reduction"] for stage in net.feature_info)}), None
     for multiple, fixed in [*((m, None) for m in multiples), (1, size)]:
+        x = fit_size(photo, multiple, fixed)
         try:
-            found = _Input(multiple, fixed, _layout_of(net, _fit_size(photo, multiple, fixed)))
+            found = _Input(multiple, fixed, _layout_of(net, x))
+            if with_head:
+                _head(net, net.forward_features(x))
         except (
             AssertionError,
             RuntimeError,
@@ -106,9 +159,15 @@ def _probe(
             reason = f"{type(error).__name__}: {error}"
             continue
         if fixed:
+            other = ""
+            if hasattr(net, "set_input_size"):
+                other = (
+                    f"; timm can build it for another size, which "
+                    f"TimmTrunk(timm.create_model({name!r}, num_classes=0, img_size=...)) wraps"
+                )
             warnings.warn(
                 f"timm's {name} takes photos of {size[0]}×{size[1]} pixels only ({reason}): all "
-                f"photos will be resized to that, whatever their shape",
+                f"photos will be resized to that, whatever their shape{other}",
                 stacklevel=3,
             )
         return found
@@ -146,6 +205,7 @@ def _weights_of(
 def _timm_network(
     name: str,  # e.g. "resnet18" or "vit_small_patch14_dinov2.lvd142m"
     weights: str | None = None,  # "DEFAULT"; None: random
+    with_projection: bool = False,  # keep that of CLIP
 ) -> nn.Module:  # without its classifier
     "Build a network of timm that takes as many sizes of photo as it can."
     timm = require("timm", "timm")[0]
@@ -158,13 +218,17 @@ def _timm_network(
             f"'timm:resnet18.a1_in1k'; then weights='DEFAULT'"
         )
 
+    config = timm.models.get_pretrained_cfg(name)
+    is_projected = with_projection and config and _is_embedding(config.num_classes)
+
     def build(**options):
+        options["num_classes"] = config.num_classes if is_projected else 0
         try:
-            return timm.create_model(name, num_classes=0, dynamic_img_size=True, **options)
+            return timm.create_model(name, dynamic_img_size=True, **options)
         except TypeError as error:
             if "dynamic_img_size" not in str(error):
                 raise
-        return timm.create_model(name, num_classes=0, **options)
+        return timm.create_model(name, **options)
 
     if weights is None:
         return build()
@@ -177,20 +241,28 @@ def _timm_network(
 
 # %% ../../nbs/api/interop/10_timm.ipynb #c382d120
 class TimmTrunk(nn.Module):
-    """Turn photos of any size into the feature maps of a network of timm.
+    """Turn photos of any size into the features of a network of timm, as a pooling wants them.
 
     To learn which sizes the network takes, it is run on a few small photos when the trunk is made.
-    Raise ValueError if it gives no feature map.
+    Raise ValueError if it gives no feature map, or nothing that the pooling can use.
     """
 
     def __init__(
         self,
         net: nn.Module,  # a network of timm, e.g. `timm.create_model("resnet50", num_classes=0)`
+        pooling: str | None = "gem",  # of the features; None: the one that suits the network
     ):
         super().__init__()
         self.net = net
         with evaluating(net):
-            self.multiple, self.fixed_size, self.layout = _probe(net)
+            self.multiple, self.fixed_size, self.layout = _probe(net, pooling == "head")
+            photo = fit_size(_odd_photo(net), self.multiple, self.fixed_size)
+            self.pooling_name = pooling or _suitable_pooling(net, photo, self.layout)
+            self.output = output_for(self.pooling_name)
+            if self.output == "tokens":
+                self._check_tokens(photo)
+        # The map of a transformer covers the whole photo, whatever its size.
+        self.resizes_photos = bool(self.fixed_size) or self.layout.startswith("tokens")
         config = require("timm", "timm.data")[0].resolve_model_data_config(net)
         self.preprocess = dict(
             mean=tuple(config["mean"]),
@@ -198,21 +270,39 @@ class TimmTrunk(nn.Module):
             input_size=config["input_size"][-1],
         )
 
+    def _check_tokens(self, photo: Tensor) -> None:
+        "Learn the side of a patch; ValueError if the network has no class token."
+        if not (self.layout.startswith("tokens") and _has_class_token(self.net)):
+            name = f"timm's {_name_of(self.net)}"
+            choices = ("gem", "mac", "avg", "rmac", "head")
+            raise misfit(name, self.pooling_name, choices)
+        self.patch = photo.shape[-2] // _feature_map(self.net, photo, self.layout).shape[-2]
+
     def extra_repr(self) -> str:
         sizes = f"fixed_size={self.fixed_size}" if self.fixed_size else f"multiple={self.multiple}"
-        return f"{sizes}, layout={self.layout!r}"
+        output = "" if self.output == "map" else f", output={self.output!r}"
+        return f"{sizes}, layout={self.layout!r}{output}"
 
     def forward(
         self,
         x: Tensor,  # photos (B, 3, H, W), normalised by `preprocess`
-    ) -> Tensor:  # (B, C, h, w)
-        x = _fit_size(x, self.multiple, self.fixed_size)
-        return _feature_map(self.net, x, self.layout)
+    ) -> Tensor | tuple[Tensor, Tensor]:  # see `output_for`
+        x = fit_size(x, self.multiple, self.fixed_size)
+        if self.output == "map":
+            return _feature_map(self.net, x, self.layout)
+        features = self.net.forward_features(x)
+        if self.output == "vector":
+            return _head(self.net, features)
+        return _tokens(features, (x.shape[-2] // self.patch, x.shape[-1] // self.patch))
 
 
 def timm_trunk(
     name: str,  # a network of timm, with or without a name of weights: "resnet50.a1_in1k"
     weights: str | None = None,  # "DEFAULT"; None: random
+    pooling: str | None = "gem",  # as `create_model` takes it; None: the one that suits the network
 ) -> TimmTrunk:
     "Build the trunk that `create_model` wants for a name that begins with `timm:`."
-    return TimmTrunk(_timm_network(name, weights))
+    # Only the transformers of CLIP are projected unless asked for; their names begin so.
+    is_transformer = name.startswith(("vit", "eva"))
+    with_projection = pooling == "head" or (pooling is None and is_transformer)
+    return TimmTrunk(_timm_network(name, weights, with_projection), pooling)
