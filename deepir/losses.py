@@ -4,11 +4,13 @@
 
 # %% auto #0
 __all__ = ['ContrastiveLoss', 'TripletLoss', 'TripletLogExpLoss', 'APLoss', 'TAPLoss', 'APLossDist', 'TAPLossDist',
-           'AllTripletsLoss']
+           'SmoothAPLoss', 'RecallAtKLoss', 'AllTripletsLoss', 'ArcFaceLoss']
 
 # %% ../nbs/api/50_losses.ipynb #52714888
 import inspect
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
+from numbers import Integral
 
 import torch
 import torch.nn.functional as F
@@ -289,14 +291,7 @@ class _RankingLoss(nn.Module):
             losses = self.per_query(scores, kinds, None if qw is None else qw[rows])
             return losses[found[rows]].sum()
 
-        blocks = [slice(i, i + self.block) for i in range(0, len(desc), self.block)]
-        if len(blocks) == 1:
-            return sum_over(blocks[0]) / n_found
-        sums = [
-            checkpoint(sum_over, rows, use_reentrant=False, preserve_rng_state=False)
-            for rows in blocks
-        ]
-        return torch.stack(sums).sum() / n_found
+        return _sum_over_blocks(sum_over, len(desc), self.block) / n_found
 
     def _checked_labels(self, scores: Tensor, labels: Tensor) -> Tensor:  # as int8
         name = type(self).__name__
@@ -311,6 +306,21 @@ class _RankingLoss(nn.Module):
         if labels.dtype not in (torch.int8, torch.bool) and (kinds != labels).any():
             raise ValueError(f"{name}: labels are 1, 0 or -1; there is no half relevance")
         return kinds
+
+# %% ../nbs/api/50_losses.ipynb #5bf8ffb9
+def _sum_over_blocks(
+    sum_over: Callable[[slice], Tensor],  # rows -> scalar
+    n: int,  # rows in all
+    block: int,  # rows at a time
+) -> Tensor:  # scalar
+    "Add up a loss block by block; each block is computed again for the gradient."
+    blocks = [slice(start, start + block) for start in range(0, n, block)]
+    if len(blocks) == 1:
+        return sum_over(blocks[0])
+    sums = [
+        checkpoint(sum_over, rows, use_reentrant=False, preserve_rng_state=False) for rows in blocks
+    ]
+    return torch.stack(sums).sum()
 
 # %% ../nbs/api/50_losses.ipynb #529f3e68
 class APLoss(_RankingLoss):
@@ -417,6 +427,139 @@ class TAPLossDist(TAPLoss):
 def _one_minus_distance(scores: Tensor) -> Tensor:
     return 1 - (2.001 - 2 * scores.clamp(max=1)).sqrt()
 
+# %% ../nbs/api/50_losses.ipynb #b3be6912
+class SoftRanks(torch.autograd.Function):
+    "Count what scores above each relevant photo, by sigmoids, in O(N·M) memory."
+
+    @staticmethod
+    def forward(
+        ctx,
+        scores: Tensor,  # (N, M)
+        labels: Tensor,  # (N, M) in {1, 0, -1}
+        query: Tensor,  # (T,) rows of the relevant photos
+        positive: Tensor,  # (T,) columns of the relevant photos
+        temperature: float,  # of the sigmoid
+    ) -> tuple[Tensor, Tensor]:  # soft counts of relevant and of other photos above, (T,) each
+        ctx.save_for_backward(scores, labels, query, positive)
+        ctx.temperature = temperature
+        relevant = scores.new_empty(len(query), dtype=_sum_dtype(scores))
+        others = torch.empty_like(relevant)
+        for pairs in _pair_blocks(query, scores):
+            above, kinds = _share_above(scores, labels, query[pairs], positive[pairs], temperature)
+            relevant[pairs] = (above * (kinds > 0)).sum(1) - 0.5  # the photo itself counts a half
+            others[pairs] = (above * (kinds == 0)).sum(1)
+        return relevant, others
+
+    @staticmethod
+    def backward(ctx, grad_relevant: Tensor, grad_others: Tensor):  # (T,) each -> (N, M)
+        scores, labels, query, positive = ctx.saved_tensors
+        grad = torch.zeros_like(scores, dtype=_sum_dtype(scores))
+        for pairs in _pair_blocks(query, scores):
+            q, p = query[pairs], positive[pairs]
+            above, kinds = _share_above(scores, labels, q, p, ctx.temperature)
+            slope = above.mul_(1 - above).div_(ctx.temperature)
+            of_relevant = (kinds > 0) * grad_relevant[pairs, None]
+            slope *= of_relevant.add_((kinds == 0) * grad_others[pairs, None])
+            grad.index_add_(0, q, slope)
+            grad[q, p] -= slope.sum(1)
+        return grad.to(scores.dtype), None, None, None, None
+
+# %% ../nbs/api/50_losses.ipynb #8907bd59
+def _pair_blocks(query: Tensor, scores: Tensor, numbers: int = 2**20) -> list[slice]:
+    "Cut the pairs of query and relevant photo into blocks of so many comparisons."
+    step = max(1, numbers // max(1, scores.shape[1]))
+    return [slice(start, start + step) for start in range(0, len(query), step)]
+
+
+def _share_above(
+    scores: Tensor, labels: Tensor, query: Tensor, positive: Tensor, temperature: float
+) -> tuple[Tensor, Tensor]:
+    "Return how much every photo is above the relevant one, and its label, (T, M) each."
+    rows = scores[query].to(_sum_dtype(scores))
+    own = rows.gather(1, positive[:, None])
+    return rows.sub_(own).div_(temperature).sigmoid_(), labels[query]
+
+
+def _check_temperatures(loss: nn.Module, **temperatures) -> None:
+    for name, value in temperatures.items():
+        if not 0 < value < float("inf"):
+            raise ValueError(f"{type(loss).__name__}: {name}={value} must be above 0")
+
+
+def _is_count(value) -> bool:  # 1, 2, ...
+    return isinstance(value, Integral) and not isinstance(value, bool) and value >= 1
+
+# %% ../nbs/api/50_losses.ipynb #51d60a2a
+class SmoothAPLoss(_RankingLoss):
+    """One minus mean average precision, with a sigmoid for the step (Brown et al., ECCV 2020).
+
+    It is called like `APLoss`: with a batch of descriptors and labels, or with scores and labels.
+    """
+
+    def __init__(
+        self,
+        temperature: float = 0.01,  # of the sigmoid that compares two scores, > 0
+    ):
+        super().__init__()
+        _check_temperatures(self, temperature=temperature)
+        self.temperature = temperature
+
+    def per_query(self, scores: Tensor, labels: Tensor, qw: Tensor | None) -> Tensor:
+        query, positive = (labels > 0).nonzero(as_tuple=True)
+        relevant, others = SoftRanks.apply(scores, labels, query, positive, self.temperature)
+        precision = (1 + relevant) / (1 + relevant + others)
+        ap = _mean_over_pairs(precision, query, len(scores))
+        return 1 - (ap if qw is None else ap * qw)
+
+    def extra_repr(self) -> str:
+        return f"temperature={self.temperature}"
+
+# %% ../nbs/api/50_losses.ipynb #284d4c18
+def _mean_over_pairs(values: Tensor, query: Tensor, n: int) -> Tensor:
+    "Return the mean of each query's values; 0 for a query without any."
+    zeros = values.new_zeros(n)
+    count = zeros.index_add(0, query, torch.ones_like(values))
+    return zeros.index_add(0, query, values) / count.clamp(min=1)
+
+# %% ../nbs/api/50_losses.ipynb #98494ae7
+class RecallAtKLoss(_RankingLoss):
+    """One minus mean recall at several k, with sigmoids for the steps (Patel et al., CVPR 2022).
+
+    It is called like `APLoss`: with a batch of descriptors and labels, or with scores and labels.
+    """
+
+    def __init__(
+        self,
+        ks: Sequence[int] = (1, 2, 4, 8, 16),  # numbers of photos shown, each at least 1
+        temperature: float = 0.01,  # of the sigmoid that compares two scores, > 0
+        rank_temperature: float = 1.0,  # of the sigmoid that compares a rank with k, > 0
+    ):
+        super().__init__()
+        ks = (ks,) if isinstance(ks, Integral) else tuple(ks)
+        if not ks or not all(map(_is_count, ks)):
+            raise ValueError(f"RecallAtKLoss: ks={ks}: expected whole numbers of 1 or more")
+        _check_temperatures(self, temperature=temperature, rank_temperature=rank_temperature)
+        self.ks, self.temperature, self.rank_temperature = ks, temperature, rank_temperature
+
+    def per_query(self, scores: Tensor, labels: Tensor, qw: Tensor | None) -> Tensor:
+        query, positive = (labels > 0).nonzero(as_tuple=True)
+        relevant, others = SoftRanks.apply(scores, labels, query, positive, self.temperature)
+        rank = 1 + relevant + others
+        n_relevant = (labels > 0).sum(1)
+        recalls = []
+        for k in self.ks:
+            is_shown = torch.sigmoid((k - rank) / self.rank_temperature)
+            found = rank.new_zeros(len(scores)).index_add(0, query, is_shown)
+            recalls.append(found / n_relevant.clamp(1, k))
+        recall = torch.stack(recalls).mean(0)
+        return 1 - (recall if qw is None else recall * qw)
+
+    def extra_repr(self) -> str:
+        return (
+            f"ks={self.ks}, temperature={self.temperature}, "
+            f"rank_temperature={self.rank_temperature}"
+        )
+
 # %% ../nbs/api/50_losses.ipynb #44bc7b84
 class AllTripletsLoss(_RankingLoss):
     """Average the loss of all unsolved triplets of a batch, query by query (Hermans et al., 2017).
@@ -449,14 +592,112 @@ class AllTripletsLoss(_RankingLoss):
     def extra_repr(self) -> str:
         return f"margin={self.margin}"
 
+# %% ../nbs/api/50_losses.ipynb #c4958fef
+class ArcFaceLoss(nn.Module):
+    """Classify descriptors by learned centres of landmarks, with a margin between angles.
+
+    By Deng et al. (CVPR 2019), with sub-centres by Deng et al. (ECCV 2020).
+    `loss(descriptors, labels)` takes labels from 0 to `n_classes` - 1. A training knows the number
+    of classes and dimensions, and makes the centres if neither is given here.
+    """
+
+    block = 512  # descriptors at a time
+
+    def __init__(
+        self,
+        n_classes: int | None = None,  # landmarks
+        dim: int | None = None,  # dimensions of a descriptor
+        margin: float = 0.5,  # between angles, in radians, from 0 to less than π / 2
+        scale: float = 64.0,  # of cosines before the softmax, > 0
+        subcentres: int = 1,  # centres of each landmark, at least 1
+    ):
+        super().__init__()
+        if not 0 <= margin < math.pi / 2:
+            raise ValueError(
+                f"ArcFaceLoss: margin={margin}: expected an angle of at least 0 and less than π / 2"
+            )
+        if not 0 < scale < math.inf:
+            raise ValueError(f"ArcFaceLoss: scale={scale} must be above 0")
+        if not _is_count(subcentres):
+            raise ValueError(f"ArcFaceLoss: subcentres={subcentres!r}: expected 1 or more")
+        self.margin, self.scale, self.subcentres = margin, scale, subcentres
+        self.centres = None
+        if n_classes is not None or dim is not None:
+            self.make_centres(n_classes, dim)
+
+    def make_centres(
+        self,
+        n_classes: int,  # landmarks
+        dim: int,  # dimensions of a descriptor
+    ) -> None:
+        "Draw the centres at random; only their directions have an effect."
+        if not (_is_count(n_classes) and _is_count(dim)):
+            raise ValueError(
+                f"ArcFaceLoss: n_classes={n_classes!r}, dim={dim!r}: expected 1 or more of both"
+            )
+        self.centres = nn.Parameter(torch.randn(n_classes * self.subcentres, dim))
+
+    def forward(
+        self,
+        desc: Tensor,  # (N, D) descriptors
+        labels: Tensor,  # (N,) landmark numbers, 0 to n_classes - 1
+    ) -> Tensor:  # scalar, the mean over descriptors
+        labels = self._checked_labels(desc, labels)
+        centres = F.normalize(self.centres).to(desc.dtype)
+
+        def sum_over(rows: slice) -> Tensor:
+            logits = self.scale * self._margin_cosines(desc[rows], centres, labels[rows])
+            return F.cross_entropy(logits, labels[rows], reduction="sum")
+
+        return _sum_over_blocks(sum_over, len(desc), self.block) / len(desc)
+
+    def _margin_cosines(self, desc: Tensor, centres: Tensor, labels: Tensor) -> Tensor:
+        "Return cosines (n, n_classes), with the margin where the label is."
+        cosines = F.normalize(desc) @ centres.T
+        cosines = cosines.unflatten(1, (-1, self.subcentres)).amax(2)
+        own = cosines.gather(1, labels[:, None])
+        sines = (1 - own**2).clamp(min=1e-6).sqrt()  # the slope of a root at 0 is infinite
+        farther = own * math.cos(self.margin) - sines * math.sin(self.margin)
+        beyond = own - self.margin * math.sin(self.margin)
+        is_below_pi = own > -math.cos(self.margin)  # θ + m < π
+        return cosines.scatter(1, labels[:, None], torch.where(is_below_pi, farther, beyond))
+
+    def _checked_labels(self, desc: Tensor, labels) -> Tensor:  # as int64
+        labels = _batch_labels(self, desc, labels)
+        if self.centres is None:
+            raise ValueError(
+                "ArcFaceLoss: it has no centres yet; give n_classes= and dim=, or call make_centres"
+            )
+        n_classes, dim = len(self.centres) // self.subcentres, self.centres.shape[1]
+        if desc.shape[1] != dim:
+            raise ValueError(
+                f"ArcFaceLoss: its centres have {dim} dimensions, the descriptors {desc.shape[1]}"
+            )
+        if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < n_classes:
+            raise ValueError(
+                f"ArcFaceLoss: labels from {labels.min()} to {labels.max()}: expected landmark "
+                f"numbers from 0 to {n_classes - 1}"
+            )
+        return labels.long()
+
+    def extra_repr(self) -> str:
+        sizes = ""
+        if self.centres is not None:
+            n_centres, dim = self.centres.shape
+            sizes = f"n_classes={n_centres // self.subcentres}, dim={dim}, "
+        return f"{sizes}margin={self.margin}, scale={self.scale}, subcentres={self.subcentres}"
+
 # %% ../nbs/api/50_losses.ipynb #71c85a88
 losses = {
     "ap": APLoss,
     "tap": TAPLoss,
+    "smooth_ap": SmoothAPLoss,
+    "recall_at_k": RecallAtKLoss,
     "all_triplets": AllTripletsLoss,
     "triplet": TripletLoss,
     "triplet_logexp": TripletLogExpLoss,
     "contrastive": ContrastiveLoss,
+    "arcface": ArcFaceLoss,
 }
 
 # %% ../nbs/api/50_losses.ipynb #1e5fdb75
@@ -464,24 +705,32 @@ def make_loss(
     loss: str
     | Callable,  # a name in `losses`, a loss object, or a function of (descriptors, labels)
     options: dict | None = None,  # arguments of a loss given by name
+    n_classes: int | None = None,  # landmarks, for a loss with centres
+    dim: int | None = None,  # dimensions of a descriptor, for a loss with centres
 ) -> Callable:
     "Return a loss from its name and options; a loss object is returned as it is."
-    if not isinstance(loss, str):
-        if not callable(loss):
-            raise ValueError(f"loss {loss!r}: expected a name or something callable")
-        if options:
-            raise ValueError(
-                f"options {options} belong to a loss given by name; {_describe(loss)} has its own"
-            )
-        return loss
-    if loss not in losses:
-        raise unknown_name("loss", loss, losses)
-    parameters = inspect.signature(losses[loss]).parameters
+    if isinstance(loss, str):
+        loss = _make_named_loss(loss, options or {})
+    elif not callable(loss):
+        raise ValueError(f"loss {loss!r}: expected a name or something callable")
+    elif options:
+        raise ValueError(
+            f"options {options} belong to a loss given by name; {_describe(loss)} has its own"
+        )
+    if isinstance(loss, ArcFaceLoss) and loss.centres is None and n_classes is not None:
+        loss.make_centres(n_classes, dim)
+    return loss
+
+
+def _make_named_loss(name: str, options: dict) -> nn.Module:
+    if name not in losses:
+        raise unknown_name("loss", name, losses)
+    parameters = inspect.signature(losses[name]).parameters
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    for name in options or {}:
-        if name not in parameters and not takes_any:
-            raise unknown_name(f"option of the loss {loss!r}", name, parameters)
-    return losses[loss](**(options or {}))
+    for option in options:
+        if option not in parameters and not takes_any:
+            raise unknown_name(f"option of the loss {name!r}", option, parameters)
+    return losses[name](**options)
 
 
 def takes_triplets(loss: Callable) -> bool:
