@@ -439,45 +439,51 @@ class SoftRanks(torch.autograd.Function):
         query: Tensor,  # (T,) rows of the relevant photos
         positive: Tensor,  # (T,) columns of the relevant photos
         temperature: float,  # of the sigmoid
-    ) -> tuple[Tensor, Tensor]:  # soft counts of relevant and of other photos above, (T,) each
+    ) -> tuple[Tensor, Tensor]:  # soft counts of relevant photos and of all photos above, (T,) each
         ctx.save_for_backward(scores, labels, query, positive)
         ctx.temperature = temperature
-        relevant = scores.new_empty(len(query), dtype=_sum_dtype(scores))
-        others = torch.empty_like(relevant)
-        for pairs in _pair_blocks(query, scores):
-            above, kinds = _share_above(scores, labels, query[pairs], positive[pairs], temperature)
-            relevant[pairs] = (above * (kinds > 0)).sum(1) - 0.5  # the photo itself counts a half
-            others[pairs] = (above * (kinds == 0)).sum(1)
-        return relevant, others
+        logits, is_relevant = _logits_and_relevance(scores, labels, temperature)
+        relevant, all_photos = logits.new_empty(2, len(query))
+        for pairs in _pair_blocks(query, logits):
+            q = query[pairs]
+            above = _share_above(logits, q, positive[pairs])
+            all_photos[pairs] = above.sum(1) - 0.5  # the photo itself counts a half
+            relevant[pairs] = above.mul_(is_relevant[q]).sum(1) - 0.5
+        return relevant, all_photos
 
     @staticmethod
-    def backward(ctx, grad_relevant: Tensor, grad_others: Tensor):  # (T,) each -> (N, M)
+    def backward(ctx, grad_relevant: Tensor, grad_all: Tensor):  # (T,) each -> (N, M)
         scores, labels, query, positive = ctx.saved_tensors
-        grad = torch.zeros_like(scores, dtype=_sum_dtype(scores))
-        for pairs in _pair_blocks(query, scores):
+        logits, is_relevant = _logits_and_relevance(scores, labels, ctx.temperature)
+        grad = torch.zeros_like(logits)
+        for pairs in _pair_blocks(query, logits):
             q, p = query[pairs], positive[pairs]
-            above, kinds = _share_above(scores, labels, q, p, ctx.temperature)
-            slope = above.mul_(1 - above).div_(ctx.temperature)
-            of_relevant = (kinds > 0) * grad_relevant[pairs, None]
-            slope *= of_relevant.add_((kinds == 0) * grad_others[pairs, None])
+            above = _share_above(logits, q, p)
+            weight = is_relevant[q].mul_(grad_relevant[pairs, None]).add_(grad_all[pairs, None])
+            slope = weight.mul_(above).mul_(1 - above)
             grad.index_add_(0, q, slope)
             grad[q, p] -= slope.sum(1)
-        return grad.to(scores.dtype), None, None, None, None
+        return grad.div_(ctx.temperature).to(scores.dtype), None, None, None, None
 
 # %% ../nbs/api/50_losses.ipynb #8907bd59
-def _pair_blocks(query: Tensor, scores: Tensor, numbers: int = 2**20) -> list[slice]:
+def _pair_blocks(query: Tensor, logits: Tensor, numbers: int = 2**18) -> list[slice]:
     "Cut the pairs of query and relevant photo into blocks of so many comparisons."
-    step = max(1, numbers // max(1, scores.shape[1]))
+    step = max(1, numbers // max(1, logits.shape[1]))
     return [slice(start, start + step) for start in range(0, len(query), step)]
 
 
-def _share_above(
-    scores: Tensor, labels: Tensor, query: Tensor, positive: Tensor, temperature: float
-) -> tuple[Tensor, Tensor]:
-    "Return how much every photo is above the relevant one, and its label, (T, M) each."
-    rows = scores[query].to(_sum_dtype(scores))
-    own = rows.gather(1, positive[:, None])
-    return rows.sub_(own).div_(temperature).sigmoid_(), labels[query]
+def _logits_and_relevance(
+    scores: Tensor, labels: Tensor, temperature: float
+) -> tuple[Tensor, Tensor]:  # (N, M) each, of floating-point numbers
+    "Divide scores by the temperature and put what doesn't count below all others; mark relevance."
+    logits = scores.to(_sum_dtype(scores)) / temperature
+    return logits.masked_fill_(labels < 0, -math.inf), (labels > 0).to(logits.dtype)
+
+
+def _share_above(logits: Tensor, query: Tensor, positive: Tensor) -> Tensor:  # (t, M)
+    "Return how much every photo is above the relevant one."
+    rows = logits[query]
+    return rows.sub_(rows.gather(1, positive[:, None])).sigmoid_()
 
 
 def _check_temperatures(loss: nn.Module, **temperatures) -> None:
@@ -506,8 +512,8 @@ class SmoothAPLoss(_RankingLoss):
 
     def per_query(self, scores: Tensor, labels: Tensor, qw: Tensor | None) -> Tensor:
         query, positive = (labels > 0).nonzero(as_tuple=True)
-        relevant, others = SoftRanks.apply(scores, labels, query, positive, self.temperature)
-        precision = (1 + relevant) / (1 + relevant + others)
+        relevant, above = SoftRanks.apply(scores, labels, query, positive, self.temperature)
+        precision = (1 + relevant) / (1 + above)
         ap = _mean_over_pairs(precision, query, len(scores))
         return 1 - (ap if qw is None else ap * qw)
 
@@ -543,8 +549,8 @@ class RecallAtKLoss(_RankingLoss):
 
     def per_query(self, scores: Tensor, labels: Tensor, qw: Tensor | None) -> Tensor:
         query, positive = (labels > 0).nonzero(as_tuple=True)
-        relevant, others = SoftRanks.apply(scores, labels, query, positive, self.temperature)
-        rank = 1 + relevant + others
+        _, above = SoftRanks.apply(scores, labels, query, positive, self.temperature)
+        rank = 1 + above
         n_relevant = (labels > 0).sum(1)
         recalls = []
         for k in self.ks:
