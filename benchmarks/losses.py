@@ -2,12 +2,12 @@
 
     python benchmarks/losses.py PHOTOS WEIGHTS [--losses "ap, smooth_ap, arcface(scale=16)"]
         [--seeds 0 1 2] [--steps 150] [--trunk mobilenet_v2] [--size 160] [--lr 5e-5]
-        [--json results.json]
+        [--cache FOLDER] [--json results.json]
 
 PHOTOS is a folder with `labels.txt` ('path label' lines; paths are below `jpg/`), WEIGHTS a folder
 with `mobilenet_v2-features-fp16.pth` and `squeezenet1_1-features-fp16.pth`. The networks are
 trained on 30 landmarks, drawn by seed 0, and tested on 500 photos of the 11 others, each a query
-for the rest. All photos are shrunk once and kept in memory.
+for the rest. All photos are shrunk once, into the folder --cache.
 
 Every training starts from the same network, whose projection whitens the descriptors of the 30
 landmarks, and sees the same number of photos. A seed decides which photos meet in a batch and how
@@ -23,6 +23,7 @@ computed again; a file of other settings is refused.
 import argparse
 import copy
 import json
+import os
 import statistics
 import sys
 import time
@@ -31,7 +32,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from landmarks import learn_whitening, mobilenet, split, with_projection
-from PIL import Image
 
 from deepir.core import Call, parse_calls, reuse_memory, seeded
 from deepir.datasets import Dataset, ImageListLabels, LabelledDataset
@@ -44,19 +44,16 @@ from deepir.train import train
 ALL = "ap, tap, smooth_ap, recall_at_k, all_triplets, contrastive, triplet, arcface(scale=16)"
 
 
-class Cached(LabelledDataset):
-    "Photos of another data set, shrunk once and kept in memory."
-
-    def __init__(self, dataset: Dataset, max_size: int):
-        super().__init__(dataset.keys, dataset.labels, name=dataset.name)
-        opened = (dataset.open(i, max_size) for i in range(len(dataset)))
-        self.photos = [np.asarray(photo) for photo in opened]
-
-    def open(self, i: int, max_size: int | None = None) -> Image.Image:
-        photo = Image.fromarray(self.photos[i])
-        if max_size:
-            photo.thumbnail((max_size, max_size))
-        return photo
+def shrink(photos: Dataset, folder: Path, max_size: int) -> LabelledDataset:
+    "Write photos smaller, those that aren't there yet, and return them as a data set."
+    for i, key in enumerate(photos.keys):
+        path = (folder / key).with_suffix(".jpg")
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            photos.open(i, max_size).save(f"{path}.part", "JPEG", quality=95)
+            os.replace(f"{path}.part", path)
+    keys = [str(Path(key).with_suffix(".jpg")) for key in photos.keys]
+    return LabelledDataset(keys, photos.labels, folder, photos.name)
 
 
 def squeezenet(weights: Path) -> RetrievalNet:
@@ -73,7 +70,7 @@ TRUNKS = {"mobilenet_v2": mobilenet, "squeezenet1_1": squeezenet}
 
 
 def score(net: RetrievalNet, photos: Dataset) -> float:
-    "Measure mAP in percent, at the size of the cached photos."
+    "Measure mAP in percent, at the photos' own size."
     report = evaluate(photos, net, whiten="none", progress=False)
     return round(100 * report.mAP["mAP"], 2)
 
@@ -151,7 +148,10 @@ def main() -> None:
     p.add_argument("--trunk", choices=TRUNKS, default="mobilenet_v2")
     p.add_argument("--dim", type=int, default=256, help="dimensions of a descriptor")
     p.add_argument("--size", type=int, default=160, help="of a crop, pixels")
-    p.add_argument("--cache", type=int, default=224, help="longer side of a photo in memory")
+    p.add_argument("--max-size", type=int, default=224, help="longer side of a photo, pixels")
+    p.add_argument(
+        "--cache", type=Path, default=Path("landmarks_small"), help="folder for the smaller photos"
+    )
     p.add_argument("--n-test", type=int, default=500, help="photos to test on")
     p.add_argument("--lr", type=float, default=5e-5)
     p.add_argument("--precision", default="float32")
@@ -161,17 +161,16 @@ def main() -> None:
     calls = {str_of(call): call for call in parse_calls(args.losses)}
     for call in calls.values():
         make_loss(call.name, {k: v for k, v in call.kwargs.items() if k != "lr"})
-    names = ("steps", "trunk", "dim", "size", "cache", "n_test", "lr", "precision")
+    names = ("steps", "trunk", "dim", "size", "max_size", "n_test", "lr", "precision")
     results = load_results(args.json, {name: getattr(args, name) for name in names})
 
     begin = time.perf_counter()
-    parts = split(
-        ImageListLabels(args.photos / "labels.txt", args.photos / "jpg"), n_test_photos=args.n_test
-    )
-    seen, unseen = (Cached(part, args.cache) for part in parts)
+    photos = ImageListLabels(args.photos / "labels.txt", args.photos / "jpg")
+    small = shrink(photos, args.cache / str(args.max_size), args.max_size)
+    seen, unseen = split(small, n_test_photos=args.n_test)
     print(
         f"{len(seen)} photos of {len(set(seen.labels))} landmarks to train on, {len(unseen)} of "
-        f"{len(set(unseen.labels))} to test on; read in {time.perf_counter() - begin:.0f} s",
+        f"{len(set(unseen.labels))} to test on; ready after {time.perf_counter() - begin:.0f} s",
         flush=True,
     )
     with reuse_memory():

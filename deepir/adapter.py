@@ -5,21 +5,21 @@
 # %% auto #0
 __all__ = ['fit_adapter']
 
-# %% ../nbs/api/58_adapter.ipynb #1cd40055
+# %% ../nbs/api/58_adapter.ipynb #9dae98c7
 from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from .core import as_descriptors, pick_device, progress_bar, seeded, tiles
+from .core import as_descriptors, pick_device, progress_bar, tiles
 from .losses import ArcFaceLoss
 from .sampling import by_landmark
 from .search import as_matrix
 from .whiten import Whitening
 
-# %% ../nbs/api/58_adapter.ipynb #925b630e
+# %% ../nbs/api/58_adapter.ipynb #a6349fef
 def fit_adapter(
     features,  # `Features` or (N, D) descriptors: a tensor, an array, `Rows` on disk
     labels: Sequence[Hashable],  # N landmarks, in the order of the descriptors
@@ -49,10 +49,9 @@ def fit_adapter(
     device = pick_device(device)
     start = _starting_whitening(rows, dim, seed)
     layer = start.as_linear().to(device)
-    with seeded(seed):
-        loss_fn = ArcFaceLoss(
-            int(classes.max()) + 1, layer.out_features, margin=0.0, scale=scale
-        ).to(device)
+    n_classes = int(classes.max()) + 1
+    loss_fn = ArcFaceLoss(n_classes, layer.out_features, margin=0.0, scale=scale, seed=seed)
+    loss_fn.to(device)
     mean = start.mean.float().to(device)
     optimizer = torch.optim.Adam([layer.weight, *loss_fn.parameters()], lr=lr)
     with progress_bar(desc="adapting", total=epochs * len(rows), show=progress) as bar:
@@ -101,7 +100,7 @@ def _read_runs(
         filled += len(part)
     return index, desc
 
-# %% ../nbs/api/58_adapter.ipynb #ef006463
+# %% ../nbs/api/58_adapter.ipynb #a48af745
 def _starting_whitening(rows, dim: int | None, seed: int) -> Whitening:
     "Learn the whitening that an adapter starts from, on a sample."
     n, in_dim = rows.shape

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .core import unknown_name
+from .core import parse_calls, unknown_name
 
 # %% ../nbs/api/50_losses.ipynb #630bc3bd
 class ContrastiveLoss(nn.Module):
@@ -616,6 +616,7 @@ class ArcFaceLoss(nn.Module):
         margin: float = 0.5,  # between angles, in radians, from 0 to less than π / 2
         scale: float = 64.0,  # of cosines before the softmax, > 0
         subcentres: int = 1,  # centres of each landmark, at least 1
+        seed: int = 0,  # of the centres at the beginning
     ):
         super().__init__()
         if not 0 <= margin < math.pi / 2:
@@ -626,7 +627,7 @@ class ArcFaceLoss(nn.Module):
             raise ValueError(f"ArcFaceLoss: scale={scale} must be above 0")
         if not _is_count(subcentres):
             raise ValueError(f"ArcFaceLoss: subcentres={subcentres!r}: expected 1 or more")
-        self.margin, self.scale, self.subcentres = margin, scale, subcentres
+        self.margin, self.scale, self.subcentres, self.seed = margin, scale, subcentres, seed
         self.centres = None
         if n_classes is not None or dim is not None:
             self.make_centres(n_classes, dim)
@@ -641,7 +642,9 @@ class ArcFaceLoss(nn.Module):
             raise ValueError(
                 f"ArcFaceLoss: n_classes={n_classes!r}, dim={dim!r}: expected 1 or more of both"
             )
-        self.centres = nn.Parameter(F.normalize(torch.randn(n_classes * self.subcentres, dim)))
+        generator = torch.Generator().manual_seed(self.seed)
+        centres = torch.randn(n_classes * self.subcentres, dim, generator=generator)
+        self.centres = nn.Parameter(F.normalize(centres))
 
     def forward(
         self,
@@ -709,7 +712,7 @@ losses = {
 # %% ../nbs/api/50_losses.ipynb #1e5fdb75
 def make_loss(
     loss: str
-    | Callable,  # a name in `losses`, a loss object, or a function of (descriptors, labels)
+    | Callable,  # "ap", "ap(nq=25)", a loss object, or a function of (descriptors, labels)
     options: dict | None = None,  # arguments of a loss given by name
     n_classes: int | None = None,  # landmarks, for a loss with centres
     dim: int | None = None,  # dimensions of a descriptor, for a loss with centres
@@ -728,7 +731,13 @@ def make_loss(
     return loss
 
 
-def _make_named_loss(name: str, options: dict) -> nn.Module:
+def _make_named_loss(text: str, options: dict) -> nn.Module:
+    calls = parse_calls(text)
+    if len(calls) != 1 or calls[0].args:
+        raise ValueError(
+            f"loss {text!r}: expected one name, or a name with named options such as 'ap(nq=25)'"
+        )
+    name, options = calls[0].name, {**calls[0].kwargs, **options}
     if name not in losses:
         raise unknown_name("loss", name, losses)
     parameters = inspect.signature(losses[name]).parameters
@@ -736,7 +745,10 @@ def _make_named_loss(name: str, options: dict) -> nn.Module:
     for option in options:
         if option not in parameters and not takes_any:
             raise unknown_name(f"option of the loss {name!r}", option, parameters)
-    return losses[name](**options)
+    try:
+        return losses[name](**options)
+    except TypeError as e:  # text where a number is needed, for instance
+        raise ValueError(f"loss {name!r} with options {options}: {e}") from e
 
 
 def takes_triplets(loss: Callable) -> bool:
