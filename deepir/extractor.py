@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
@@ -270,16 +271,22 @@ class _View(NamedTuple):
 
     transform: Callable[[Image.Image], Image.Image]
     is_identity: bool  # at its own size, whatever the photo
+    factor: float = 1.0  # by which its pixels are resized afterwards
 
 # %% ../nbs/api/35_extractor.ipynb #22de8db7
-def _make_views(max_size: int | None, trfs: list[str], scales: Sequence[float]) -> list[_View]:
+def _make_views(
+    max_size: int | None, trfs: list[str], scales: Sequence[float], resize: str = "pillow"
+) -> list[_View]:
     limit = Scale(max_size, largest=True, can_upscale=False) if max_size else None
+    if limit and resize == "cirtorch":
+        limit = _Thumbnail(max_size)
     views = []
     for text, scale in itertools.product(trfs, scales):
         steps = [limit] if limit else []
         if text:
             steps.append(parse_transforms(text))
-        if scale != 1:
+        factor = float(scale) if resize == "cirtorch" else 1.0
+        if scale != 1 and resize == "pillow":
             steps.append(Scale(float(scale)))
 
         def transform(img, steps=tuple(steps)):
@@ -287,8 +294,30 @@ def _make_views(max_size: int | None, trfs: list[str], scales: Sequence[float]) 
                 img = step(img)
             return img
 
-        views.append(_View(transform, is_identity=not text and scale == 1))
+        views.append(_View(transform, not text and scale == 1, factor))
     return views
+
+
+class _Thumbnail:
+    "Shrink larger photos to a longer side as cirtorch does, by Lanczos' filter."
+
+    def __init__(self, size: int):
+        self.size = size
+
+    def __call__(self, img: Image.Image) -> Image.Image:
+        img = img.copy()
+        img.thumbnail((self.size, self.size), Image.Resampling.LANCZOS)
+        return img
+
+
+def _interpolate(pixels: Tensor, factor: float) -> Tensor:  # (H, W, 3) bytes -> numbers in [0, 1]
+    "Resize pixels as cirtorch does: bilinearly, without averaging and without rounding."
+    if min(pixels.shape[:2]) * factor < 1:
+        height, width = pixels.shape[:2]
+        raise ImageError(f"{width}x{height} pixels are too few for the scale {factor:g}")
+    x = pixels.permute(2, 0, 1)[None].float() / 255
+    x = F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
+    return x[0].permute(1, 2, 0)
 
 # %% ../nbs/api/35_extractor.ipynb #ce2615da
 def _pixels_of(
@@ -300,10 +329,13 @@ def _pixels_of(
         if fits and all(view.is_identity for view in views):
             return [photo] * len(views)
         photo = Image.fromarray(photo.mul(255).round().byte().numpy())
-    photos = [view.transform(photo) for view in views]
-    for photo in photos:
-        check_network_pixels(photo.size)
-    return [to_pixels(photo) for photo in photos]
+    pixels = []
+    for view in views:
+        img = view.transform(photo)
+        check_network_pixels(tuple(int(side * view.factor) for side in img.size))
+        x = to_pixels(img)
+        pixels.append(x if view.factor == 1 else _interpolate(x, view.factor))
+    return pixels
 
 # %% ../nbs/api/35_extractor.ipynb #10a88ee8
 class Described(NamedTuple):
@@ -398,6 +430,7 @@ _DEFAULTS = {
     "scales": (1.0,),
     "scale_pooling": "gem",
     "scale_p": 3.0,
+    "resize": "pillow",
     "whiten": None,
     "precision": "float32",
 }
@@ -433,6 +466,7 @@ class Extractor:
         scales: Sequence[float] | None = None,  # each photo is described at each of these scales
         scale_pooling: str | None = None,  # how views are pooled: "gem" or "mean"
         scale_p: float | None = None,  # power of "gem"
+        resize: str | None = None,  # "pillow" averages pixels, "cirtorch" resizes as cirtorch does
         whiten: Whitening | str | Path | None = "auto",  # name stored with the model, .npz, object
         precision: str | None = None,  # of the trunk: "float32", "bf16" or "fp16"
         device: str | torch.device = "auto",  # where to compute, see `pick_device`
@@ -447,6 +481,7 @@ class Extractor:
             "scales": scales,
             "scale_pooling": scale_pooling,
             "scale_p": scale_p,
+            "resize": resize,
             "precision": precision,
         }
         chosen = {name: value for name, value in named.items() if value is not None}
@@ -477,18 +512,29 @@ class Extractor:
             raise unknown_name("pooling over scales", self.scale_pooling, ("gem", "mean"))
         if not self.scale_p > 0:
             raise ValueError(f"scale_p={self.scale_p}: expected a power above 0")
+        self.resize = settings["resize"]
+        if self.resize not in ("pillow", "cirtorch"):
+            raise unknown_name("way to resize", self.resize, ("pillow", "cirtorch"))
         self.precision = settings["precision"]
         if self.precision not in precisions:
             raise unknown_name("precision", self.precision, precisions)
         whiten = settings["whiten"]
         self._whiten_name = whiten if isinstance(whiten, str) else None
-        self.whitening = find_whitening(whiten, self.net)
+        self.whitening = find_whitening(self._stored_whitening(whiten), self.net)
         if len(self.trfs) * len(self.scales) > _MAX_VIEWS:
             raise ValueError(
                 f"{len(self.trfs)} transforms at {len(self.scales)} scales: a photo has at most "
                 f"{_MAX_VIEWS} views"
             )
-        self._views = _make_views(self.max_size, self.trfs, self.scales)
+        self._views = _make_views(self.max_size, self.trfs, self.scales, self.resize)
+
+    def _stored_whitening(self, whiten):
+        "Return the name that counts, if one was learned for a single scale and one for several."
+        kind = "ss" if len(self.trfs) * len(self.scales) == 1 else "ms"
+        is_pair = isinstance(whiten, str) and whiten not in self.net.whitenings
+        return (
+            f"{whiten}-{kind}" if is_pair and f"{whiten}-{kind}" in self.net.whitenings else whiten
+        )
 
     def _set_resources(self, device, batch_size: int | None, threads: int | None) -> None:
         "Check what changes only speed, and get ready to prepare the network."
@@ -520,6 +566,7 @@ class Extractor:
             "scales": list(self.scales),
             "scale_pooling": self.scale_pooling,
             "scale_p": self.scale_p,
+            "resize": self.resize,
             "whiten": whiten,
             "precision": self.precision,
         }
@@ -538,6 +585,8 @@ class Extractor:
         if len(self._views) > 1:
             data |= {"scale_pooling": self.scale_pooling}
             data |= {"scale_p": self.scale_p} if self.scale_pooling == "gem" else {}
+        if self.resize != "pillow":
+            data |= {"resize": self.resize}
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
@@ -559,7 +608,8 @@ class Extractor:
         changed = copy.copy(self)
         changed._prepared = self._prepared
         changed._configure({**now, "whiten": whiten, **settings})
-        if "whiten" not in settings:
+        same_name = self._stored_whitening(whiten) == changed._stored_whitening(whiten)
+        if "whiten" not in settings and same_name:
             changed.whitening = self.whitening  # it may have had its power changed
         if resources or changed.precision != self.precision:
             now = {name: getattr(self, name) for name in _RESOURCES}
@@ -662,7 +712,9 @@ class Extractor:
     def _loader(self, dataset) -> Callable[[int], list[Tensor]]:
         "Return a function from an index to the views of a photo, tensors (H, W, 3)."
         # A data set of the user's own may have an `open` that takes nothing but an index.
+        # cirtorch decodes photos at their own size before it shrinks them.
         can_shrink = "max_size" in inspect.signature(dataset.open).parameters
+        can_shrink = can_shrink and self.resize == "pillow"
         limit = {"max_size": self.max_size} if can_shrink else {}
 
         def load(i):
@@ -806,7 +858,7 @@ class Extractor:
 
     def __setstate__(self, state: dict) -> None:
         vars(self).update(state)
-        self._views = _make_views(self.max_size, self.trfs, self.scales)
+        self._views = _make_views(self.max_size, self.trfs, self.scales, self.resize)
         self._prepared = _Prepared(self.net, self.device, self.precision)
 
     def save(
