@@ -112,7 +112,7 @@ def convert_cirtorch(
         settings={
             "max_size": 1024,
             "resize": "cirtorch",
-            **({"scale_p": p} if by_power else {"scale_pooling": "mean"}),
+            **({"scale_pooling": "power", "scale_p": p} if by_power else {"scale_pooling": "mean"}),
         },
         state_dict={_key_of(key, architecture): tensor for key, tensor in state.items()},
         whitenings=_whitenings_of(meta),

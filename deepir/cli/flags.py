@@ -249,7 +249,7 @@ def shared_flags(
     p.add_argument(
         "--pooling",
         default="gem",
-        choices=["gem", "mean"],
+        choices=["gem", "power", "mean"],
         help="how several scales are pooled (default: gem)",
     )
     p.add_argument(
