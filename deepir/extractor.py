@@ -33,6 +33,7 @@ from deepir.core import (
     evaluating,
     fork_safe,
     pick_device,
+    plugin,
     progress_bar,
     trim_memory,
     unknown_name,
@@ -866,13 +867,18 @@ class Extractor:
         path: str | Path,  # the file to write
     ) -> None:
         "Write network, whitenings and settings into one file."
+        net, settings = self._to_save()
+        save_model(net, path, settings)
+
+    def _to_save(self) -> tuple[RetrievalNet, dict]:
+        "Return the network with every whitening, and the settings to store with it."
         settings = {name: getattr(self, name) for name in _DEFAULTS if name != "whiten"}
         settings |= {"scales": list(self.scales), "whiten": None}
         net = copy.copy(self.net)
         if self.whitening:
             settings["whiten"] = name = Path(self._whiten_name or "whitening").stem
             net.whitenings = {**net.whitenings, name: self.whitening}
-        save_model(net, path, settings)
+        return net, settings
 
     @classmethod
     def load(
@@ -882,6 +888,43 @@ class Extractor:
     ) -> "Extractor":
         "Read a saved extractor; the same as `Extractor(path)`."
         return cls(path, **settings)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path,  # "org/name" on the Hugging Face Hub, or a folder
+        *,
+        revision: str | None = None,  # a branch, tag or commit of the hub; None: the main branch
+        **settings,  # to change, as for `Extractor`
+    ) -> "Extractor":
+        """Load an extractor that `push_to_hub` or `save_pretrained` stored.
+
+        Raise ValueError if it is damaged, FileNotFoundError if a file is missing, and OSError if
+        the hub cannot be reached. Only the hub needs the extra: `pip install 'deepir[hub]'`.
+        """
+        extractor = cls(plugin("read_pretrained")(name, revision), **settings)
+        extractor.name = str(name)
+        return extractor
+
+    def save_pretrained(
+        self,
+        folder: str | Path,  # made if it doesn't exist
+        card: str | None = None,  # text of its README.md; None: a description of this extractor
+    ) -> None:
+        "Write the files of a model hub: config.json, model.safetensors and a model card."
+        plugin("write_pretrained")(self, folder, card)
+
+    def push_to_hub(
+        self,
+        name: str,  # "org/name"; made if it doesn't exist
+        *,
+        private: bool
+        | None = None,  # whether a new repository is private; None: what is usual there
+        card: str | None = None,  # text of its README.md; None: a description of this extractor
+        message: str = "Upload extractor",  # of the commit
+    ) -> str:  # the address of the commit
+        "Store the extractor on the Hugging Face Hub, with a model card."
+        return plugin("push_to_hub")(self, name, private, card, message)
 
 # %% ../nbs/api/35_extractor.ipynb #9f20672d
 _RESOURCES = ("device", "batch_size", "threads")
