@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .cirtorch import convert_cirtorch, is_cirtorch
 from .core import parse_calls, plugin, unknown_name
 from .files import writing
 from .images import filters, transforms
@@ -27,7 +28,8 @@ from deepir.nets import (
     recipe,
     torchvision_archs,
 )
-from .pickles import Inert, load_torch
+from .pickles import Inert
+from .weights import Weights, fill_with, find_weights, listed, load_weights
 from .whiten import Whitening
 
 # %% ../nbs/api/22_checkpoints.ipynb #1d2c17f4
@@ -41,31 +43,7 @@ def save_model(
     Raise ValueError if `load_model` could not read the file: if a layer was replaced by one that
     `create_model` does not make, or if `meta` or `settings` hold anything but plain data.
     """
-    if not isinstance(net, RetrievalNet):
-        raise TypeError(f"save_model: expected a RetrievalNet, got {type(net).__name__}")
-    meta = _plain(net.meta, "meta")
-    if "arch" in meta:
-        try:
-            meta.update(recipe(net))
-        except ValueError as reason:
-            raise ValueError(
-                f"{path}: not written, because load_model could not build this network: {reason}; "
-                f"delete net.meta['arch'] to save it as a network of your own, which "
-                f"load_model(path, net=...) fills"
-            ) from reason
-    settings = net.settings if settings is None else settings
-    data = dict(
-        format="deepir 2",
-        meta=meta,
-        preprocess=_plain(net.preprocess, "preprocess"),
-        settings=_plain(settings, "settings"),
-        state_dict=_plain(dict(net.state_dict()), "state_dict"),
-        whitenings=_plain({k: w.state() for k, w in net.whitenings.items()}, "whitenings"),
-    )
-    try:
-        _checked(data)
-    except ValueError as reason:
-        raise ValueError(f"{path}: not written: {reason}") from reason
+    data = pack(net, path, settings)
     # Given a path, torch.save reports a full disk as a RuntimeError about its own C++ code.
     with writing(path) as temporary, open(temporary, "wb") as file:
         torch.save(data, file)
@@ -92,6 +70,40 @@ def _plain(value, name):
             f"(text, numbers, lists, dictionaries, tensors)"
         )
     return value
+
+# %% ../nbs/api/22_checkpoints.ipynb #7f21c09a
+def pack(
+    net: RetrievalNet,  # the network, with its `meta` and `whitenings`
+    path: str | Path,  # where it will be written, for a message
+    settings: dict | None = None,  # options of `Extractor` to store; None: `net.settings`
+) -> dict:  # plain data and tensors
+    "Return a network in the form of the table above; ValueError if `load_model` could not read it."
+    if not isinstance(net, RetrievalNet):
+        raise TypeError(f"save_model: expected a RetrievalNet, got {type(net).__name__}")
+    meta = _plain(net.meta, "meta")
+    if "arch" in meta:
+        try:
+            meta.update(recipe(net))
+        except ValueError as reason:
+            raise ValueError(
+                f"{path}: not written, because load_model could not build this network: {reason}; "
+                f"delete net.meta['arch'] to save it as a network of your own, which "
+                f"load_model(path, net=...) fills"
+            ) from reason
+    settings = net.settings if settings is None else settings
+    data = dict(
+        format="deepir 2",
+        meta=meta,
+        preprocess=_plain(net.preprocess, "preprocess"),
+        settings=_plain(settings, "settings"),
+        state_dict=_plain(dict(net.state_dict()), "state_dict"),
+        whitenings=_plain({k: w.state() for k, w in net.whitenings.items()}, "whitenings"),
+    )
+    try:
+        _checked(data)
+    except ValueError as reason:
+        raise ValueError(f"{path}: not written: {reason}") from reason
+    return data
 
 # %% ../nbs/api/22_checkpoints.ipynb #9c050cca
 # The options of `create_model` as `meta` has them.
@@ -322,20 +334,23 @@ def _checked(data: dict) -> dict:
 
 # %% ../nbs/api/22_checkpoints.ipynb #eb28b4a0
 def read_checkpoint(
-    path: str | Path,  # a file of deepir or of the original
+    path: str | Path,  # a file of deepir, of the original or of cirtorch
 ) -> dict:  # format, meta, preprocess, settings, state_dict, whitenings
     """Read a checkpoint as plain data and tensors.
 
-    For a file of the original there is also `dropped`, the kinds of what has no place in the form.
+    For a file of the original or of cirtorch there is also `dropped`, the kinds of what has no
+    place in the form.
     Raise FileNotFoundError if there is no such file, and ValueError if it holds anything else, or
     values that make no sense.
     """
     data = _read(path)
+    if isinstance(data, Weights):
+        raise ValueError(f"{path}: {_without_description(data)}")
     return {**data, "whitenings": {name: w.state() for name, w in data["whitenings"].items()}}
 
 
-def _read(path: str | Path) -> dict:
-    "Read a checkpoint, its whitenings as `Whitening`."
+def _read(path: str | Path) -> dict | Weights:
+    "Read a checkpoint, its whitenings as `Whitening`, or weights without a description."
     path = Path(path)
     if not path.exists() or path.is_dir():
         kind = "a folder, not a checkpoint" if path.is_dir() else "no such checkpoint"
@@ -343,7 +358,7 @@ def _read(path: str | Path) -> dict:
             f"{path}: {kind}; embedded models: {', '.join(embedded)}; "
             f"or a network by name, such as resnet50 or timm:resnet50"
         )
-    data = load_torch(path)
+    data = load_weights(path)
     if not isinstance(data, dict):
         raise ValueError(f"{path}: not a checkpoint: it holds a {_kind_of(data)}")
     form = data.get("format") if isinstance(data.get("format"), str) else ""
@@ -354,13 +369,31 @@ def _read(path: str | Path) -> dict:
             return _checked(_convert_deepir_1(data))
         if form == "deepir 2":
             return _checked(data)
+        if is_cirtorch(data):
+            return _checked(convert_cirtorch(data))
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as reason:
         raise ValueError(f"{path}: a damaged checkpoint: {reason!r:.300}") from reason
     if form.startswith("deepir "):
         raise ValueError(f"{path}: of the newer format {form!r:.60}; update deepir")
-    first = ", ".join(str(name)[:40] for name in list(data)[:5]) or "nothing"
-    raise ValueError(
-        f"{path}: neither a checkpoint of deepir nor of the original; its first keys: {first}"
+    return find_weights(data, path)
+
+
+def _is_whole(weights: Weights) -> bool:
+    "Tell whether weights are of a whole `RetrievalNet`, not only of a trunk."
+    return any(".trunk." in f".{key}" for key in weights.state)
+
+
+def _without_description(weights: Weights) -> str:
+    "Say what to do with weights that no description of a network comes with."
+    first = listed(weights.state, 3)
+    if _is_whole(weights):
+        return (
+            f"{weights.kind} of a whole network ({first}), without its description; build the "
+            f"network as it was and fill it: load_model(path, net=create_model(...))"
+        )
+    return (
+        f"{weights.kind} ({first}), and the file does not say of which network; name it: "
+        f"create_model('resnet50', weights={str(weights.path)!r}), or 'timm:' and a name of timm"
     )
 
 # %% ../nbs/api/22_checkpoints.ipynb #9fb76c94
@@ -376,12 +409,24 @@ def load_model(
     """Load a network with its whitenings.
 
     To load a network that `create_model` did not make, build it as it was and pass it as `net`.
+    A file that holds nothing but weights also needs `net`, unless it names the network.
     """
     if isinstance(model, str) and net is None and model not in embedded and is_arch(model):
         return _off_the_shelf(model, pooling)
     if pooling is not None:
         raise ValueError(f"{model}: its pooling is saved with it; leave out pooling={pooling!r}")
     data = _read(_path_of(model))
+    if isinstance(data, Weights):
+        return _from_weights(data, net)
+    return _unpack(data, model, net)
+
+
+def _unpack(
+    data: dict,  # a checkpoint, after `_checked`
+    model: str | Path,  # where it was, for a message
+    net: RetrievalNet | None = None,  # to fill; None: build it
+) -> RetrievalNet:  # in evaluation mode
+    "Return the network that a checkpoint describes."
     meta, state = data["meta"], data["state_dict"]
     if net is None:
         if "arch" not in meta:
@@ -402,6 +447,27 @@ def load_model(
     net.settings = dict(data["settings"])
     net.whitenings = data["whitenings"]
     return net.eval()
+
+
+def _from_weights(weights: Weights, net: RetrievalNet | None) -> RetrievalNet:
+    "Fill a network, or its trunk, with weights that come without a description."
+    if net is not None:
+        is_whole = _is_whole(weights)
+        fill_with(
+            weights, net if is_whole else net.trunk, "the network" if is_whole else "its trunk"
+        )
+        return net.eval()
+    if weights.arch is None or not is_arch(weights.arch):
+        raise ValueError(f"{weights.path}: {_without_description(weights)}")
+    try:
+        net = create_model(weights.arch, weights=weights.path).eval()
+    except ValueError as reason:
+        raise ValueError(
+            f"{reason}; the file names {weights.arch!r}: if timm's is meant, "
+            f"create_model('timm:{weights.arch}', weights={str(weights.path)!r})"
+        ) from reason
+    net.meta["trained"] = "not for retrieval"
+    return net
 
 
 def _path_of(model):
@@ -510,3 +576,15 @@ def _off_the_shelf(name, pooling=None):
         net = create_model(name, pooling=pooling, weights="DEFAULT").eval()
     net.meta["trained"] = "not for retrieval"
     return net
+
+# %% ../nbs/api/22_checkpoints.ipynb #b03c7e55
+def unpack(
+    data: dict,  # in the form of the table above, from wherever
+    name: str | Path,  # where it was, for a message
+) -> RetrievalNet:  # in evaluation mode, on the CPU
+    "Check the description of a network as that of a file is checked, and build the network."
+    try:
+        data = _checked(data)
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as reason:
+        raise ValueError(f"{name}: a damaged checkpoint: {reason!r:.300}") from reason
+    return _unpack(data, name)

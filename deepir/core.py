@@ -313,6 +313,9 @@ _PLUGINS = {
     "ToyLandmarks": "deepir.toy.landmarks:ToyLandmarks",
     "timm": "deepir.interop.timm:timm_trunk",
     "timm network": "deepir.interop.timm:_timm_network",
+    "read_pretrained": "deepir.interop.hub:read_pretrained",
+    "write_pretrained": "deepir.interop.hub:write_pretrained",
+    "push_to_hub": "deepir.interop.hub:push_to_hub",
 }
 
 # %% ../nbs/api/00_core.ipynb #851c61d9

@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
@@ -32,6 +33,7 @@ from deepir.core import (
     evaluating,
     fork_safe,
     pick_device,
+    plugin,
     progress_bar,
     trim_memory,
     unknown_name,
@@ -270,16 +272,22 @@ class _View(NamedTuple):
 
     transform: Callable[[Image.Image], Image.Image]
     is_identity: bool  # at its own size, whatever the photo
+    factor: float = 1.0  # by which its pixels are resized afterwards
 
 # %% ../nbs/api/35_extractor.ipynb #22de8db7
-def _make_views(max_size: int | None, trfs: list[str], scales: Sequence[float]) -> list[_View]:
+def _make_views(
+    max_size: int | None, trfs: list[str], scales: Sequence[float], resize: str = "pillow"
+) -> list[_View]:
     limit = Scale(max_size, largest=True, can_upscale=False) if max_size else None
+    if limit and resize == "cirtorch":
+        limit = _Thumbnail(max_size)
     views = []
     for text, scale in itertools.product(trfs, scales):
         steps = [limit] if limit else []
         if text:
             steps.append(parse_transforms(text))
-        if scale != 1:
+        factor = float(scale) if resize == "cirtorch" else 1.0
+        if scale != 1 and resize == "pillow":
             steps.append(Scale(float(scale)))
 
         def transform(img, steps=tuple(steps)):
@@ -287,8 +295,30 @@ def _make_views(max_size: int | None, trfs: list[str], scales: Sequence[float]) 
                 img = step(img)
             return img
 
-        views.append(_View(transform, is_identity=not text and scale == 1))
+        views.append(_View(transform, not text and scale == 1, factor))
     return views
+
+
+class _Thumbnail:
+    "Shrink larger photos to a longer side as cirtorch does, by Lanczos' filter."
+
+    def __init__(self, size: int):
+        self.size = size
+
+    def __call__(self, img: Image.Image) -> Image.Image:
+        img = img.copy()
+        img.thumbnail((self.size, self.size), Image.Resampling.LANCZOS)
+        return img
+
+
+def _interpolate(pixels: Tensor, factor: float) -> Tensor:  # (H, W, 3) bytes -> numbers in [0, 1]
+    "Resize pixels as cirtorch does: bilinearly, without averaging and without rounding."
+    if min(pixels.shape[:2]) * factor < 1:
+        height, width = pixels.shape[:2]
+        raise ImageError(f"{width}x{height} pixels are too few for the scale {factor:g}")
+    x = pixels.permute(2, 0, 1)[None].float() / 255
+    x = F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
+    return x[0].permute(1, 2, 0)
 
 # %% ../nbs/api/35_extractor.ipynb #ce2615da
 def _pixels_of(
@@ -300,10 +330,13 @@ def _pixels_of(
         if fits and all(view.is_identity for view in views):
             return [photo] * len(views)
         photo = Image.fromarray(photo.mul(255).round().byte().numpy())
-    photos = [view.transform(photo) for view in views]
-    for photo in photos:
-        check_network_pixels(photo.size)
-    return [to_pixels(photo) for photo in photos]
+    pixels = []
+    for view in views:
+        img = view.transform(photo)
+        check_network_pixels(tuple(int(side * view.factor) for side in img.size))
+        x = to_pixels(img)
+        pixels.append(x if view.factor == 1 else _interpolate(x, view.factor))
+    return pixels
 
 # %% ../nbs/api/35_extractor.ipynb #10a88ee8
 class Described(NamedTuple):
@@ -398,6 +431,7 @@ _DEFAULTS = {
     "scales": (1.0,),
     "scale_pooling": "gem",
     "scale_p": 3.0,
+    "resize": "pillow",
     "whiten": None,
     "precision": "float32",
 }
@@ -438,8 +472,9 @@ class Extractor:
         max_size: int | str | None = "auto",  # longer side of a photo, pixels; None: no limit
         trfs: str | Sequence[str] | None = None,  # transforms; several strings are several views
         scales: Sequence[float] | None = None,  # each photo is described at each of these scales
-        scale_pooling: str | None = None,  # how views are pooled: "gem" or "mean"
-        scale_p: float | None = None,  # power of "gem"
+        scale_pooling: str | None = None,  # of several views: "gem", "power" or "mean"
+        scale_p: float | None = None,  # power of "gem" and "power"
+        resize: str | None = None,  # "pillow" averages pixels, "cirtorch" resizes as cirtorch does
         whiten: Whitening | str | Path | None = "auto",  # name stored with the model, .npz, object
         precision: str | None = None,  # of the trunk: "float32", "bf16" or "fp16"
         device: str | torch.device = "auto",  # where to compute, see `pick_device`
@@ -454,6 +489,7 @@ class Extractor:
             "scales": scales,
             "scale_pooling": scale_pooling,
             "scale_p": scale_p,
+            "resize": resize,
             "precision": precision,
         }
         chosen = {name: value for name, value in named.items() if value is not None}
@@ -480,22 +516,33 @@ class Extractor:
         if not self.scales or not all(0 < scale <= 4 for scale in self.scales):
             raise ValueError(f"scales={settings['scales']!r}: expected numbers in (0, 4]")
         self.scale_pooling, self.scale_p = settings["scale_pooling"], float(settings["scale_p"])
-        if self.scale_pooling not in ("gem", "mean"):
-            raise unknown_name("pooling over scales", self.scale_pooling, ("gem", "mean"))
+        if self.scale_pooling not in ("gem", "power", "mean"):
+            raise unknown_name("pooling over scales", self.scale_pooling, ("gem", "power", "mean"))
         if not self.scale_p > 0:
             raise ValueError(f"scale_p={self.scale_p}: expected a power above 0")
+        self.resize = settings["resize"]
+        if self.resize not in ("pillow", "cirtorch"):
+            raise unknown_name("way to resize", self.resize, ("pillow", "cirtorch"))
         self.precision = settings["precision"]
         if self.precision not in precisions:
             raise unknown_name("precision", self.precision, precisions)
         whiten = settings["whiten"]
         self._whiten_name = whiten if isinstance(whiten, str) else None
-        self.whitening = find_whitening(whiten, self.net)
+        self.whitening = find_whitening(self._stored_whitening(whiten), self.net)
         if len(self.trfs) * len(self.scales) > _MAX_VIEWS:
             raise ValueError(
                 f"{len(self.trfs)} transforms at {len(self.scales)} scales: a photo has at most "
                 f"{_MAX_VIEWS} views"
             )
-        self._views = _make_views(self.max_size, self.trfs, self.scales)
+        self._views = _make_views(self.max_size, self.trfs, self.scales, self.resize)
+
+    def _stored_whitening(self, whiten):
+        "Return the name that counts, if one was learned for a single scale and one for several."
+        kind = "ss" if len(self.trfs) * len(self.scales) == 1 else "ms"
+        is_pair = isinstance(whiten, str) and whiten not in self.net.whitenings
+        return (
+            f"{whiten}-{kind}" if is_pair and f"{whiten}-{kind}" in self.net.whitenings else whiten
+        )
 
     def _set_resources(self, device, batch_size: int | None, threads: int | None) -> None:
         "Check what changes only speed, and get ready to prepare the network."
@@ -527,6 +574,7 @@ class Extractor:
             "scales": list(self.scales),
             "scale_pooling": self.scale_pooling,
             "scale_p": self.scale_p,
+            "resize": self.resize,
             "whiten": whiten,
             "precision": self.precision,
         }
@@ -544,7 +592,9 @@ class Extractor:
         data |= {"trfs": self.trfs, "scales": self.scales, "precision": self.precision}
         if len(self._views) > 1:
             data |= {"scale_pooling": self.scale_pooling}
-            data |= {"scale_p": self.scale_p} if self.scale_pooling == "gem" else {}
+            data |= {"scale_p": self.scale_p} if self.scale_pooling != "mean" else {}
+        if self.resize != "pillow":
+            data |= {"resize": self.resize}
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
@@ -568,7 +618,8 @@ class Extractor:
         changed = copy.copy(self)
         changed._prepared = self._prepared
         changed._configure({**now, "whiten": whiten, **settings})
-        if "whiten" not in settings:
+        same_name = self._stored_whitening(whiten) == changed._stored_whitening(whiten)
+        if "whiten" not in settings and same_name:
             changed.whitening = self.whitening  # it may have had its power changed
         if resources or changed.precision != self.precision:
             now = {name: getattr(self, name) for name in _RESOURCES}
@@ -593,10 +644,11 @@ class Extractor:
         """Build an extractor from the options of the original, in its words.
 
         The original has one word, `pooling`, for scales. Here "mean" is for scales, "gem" for
-        scales and for a trunk named off the shelf, and the other poolings are for such a trunk.
+        scales and for a trunk named off the shelf, and the other poolings are for such a trunk;
+        "power" is for scales, as in cirtorch.
         """
         is_trunk = isinstance(model, str) and is_arch(model)
-        is_for_scales = pooling in (None, "gem", "mean")
+        is_for_scales = pooling in (None, "gem", "power", "mean")
         is_for_trunk = not is_for_scales or (pooling == "gem" and is_trunk)
         net = _as_net(model, pooling if is_for_trunk else None)
         if "max_size" not in settings:  # the original describes photos at their own size
@@ -679,7 +731,9 @@ class Extractor:
     def _loader(self, dataset) -> Callable[[int], list[Tensor]]:
         "Return a function from an index to the views of a photo, tensors (H, W, 3)."
         # A data set of the user's own may have an `open` that takes nothing but an index.
+        # cirtorch decodes photos at their own size before it shrinks them.
         can_shrink = "max_size" in inspect.signature(dataset.open).parameters
+        can_shrink = can_shrink and self.resize == "pillow"
         limit = {"max_size": self.max_size} if can_shrink else {}
 
         def load(i):
@@ -826,7 +880,7 @@ class Extractor:
 
     def __setstate__(self, state: dict) -> None:
         vars(self).update(state)
-        self._views = _make_views(self.max_size, self.trfs, self.scales)
+        self._views = _make_views(self.max_size, self.trfs, self.scales, self.resize)
         self._prepared = _Prepared(self.net, self.device, self.precision)
 
     def save(
@@ -834,13 +888,18 @@ class Extractor:
         path: str | Path,  # the file to write
     ) -> None:
         "Write network, whitenings and settings into one file."
+        net, settings = self._to_save()
+        save_model(net, path, settings)
+
+    def _to_save(self) -> tuple[RetrievalNet, dict]:
+        "Return the network with every whitening, and the settings to store with it."
         settings = {name: getattr(self, name) for name in _DEFAULTS if name != "whiten"}
         settings |= {"scales": list(self.scales), "whiten": None}
         net = copy.copy(self.net)
         if self.whitening:
             settings["whiten"] = name = Path(self._whiten_name or "whitening").stem
             net.whitenings = {**net.whitenings, name: self.whitening}
-        save_model(net, path, settings)
+        return net, settings
 
     @classmethod
     def load(
@@ -850,6 +909,43 @@ class Extractor:
     ) -> "Extractor":
         "Read a saved extractor; the same as `Extractor(path)`."
         return cls(path, **settings)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path,  # "org/name" on the Hugging Face Hub, or a folder
+        *,
+        revision: str | None = None,  # a branch, tag or commit of the hub; None: the main branch
+        **settings,  # to change, as for `Extractor`
+    ) -> "Extractor":
+        """Load an extractor that `push_to_hub` or `save_pretrained` stored.
+
+        Raise ValueError if it is damaged, FileNotFoundError if a file is missing, and OSError if
+        the hub cannot be reached. Only the hub needs the extra: `pip install 'deepir[hub]'`.
+        """
+        extractor = cls(plugin("read_pretrained")(name, revision), **settings)
+        extractor.name = str(name)
+        return extractor
+
+    def save_pretrained(
+        self,
+        folder: str | Path,  # made if it doesn't exist
+        card: str | None = None,  # text of its README.md; None: a description of this extractor
+    ) -> None:
+        "Write the files of a model hub: config.json, model.safetensors and a model card."
+        plugin("write_pretrained")(self, folder, card)
+
+    def push_to_hub(
+        self,
+        name: str,  # "org/name"; made if it doesn't exist
+        *,
+        private: bool
+        | None = None,  # whether a new repository is private; None: what is usual there
+        card: str | None = None,  # text of its README.md; None: a description of this extractor
+        message: str = "Upload extractor",  # of the commit
+    ) -> str:  # the address of the commit
+        "Store the extractor on the Hugging Face Hub, with a model card."
+        return plugin("push_to_hub")(self, name, private, card, message)
 
 # %% ../nbs/api/35_extractor.ipynb #9f20672d
 _RESOURCES = ("device", "batch_size", "threads")

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from .core import evaluating, l2_normalize, plugin, unknown_name
 from .images import imagenet
 from .pooling import MAC, RMAC, ClassAndMean, ClassToken, GeM, SPoC
+from .weights import fill, is_weights_file
 
 # %% ../nbs/api/15_nets.ipynb #bd5d5dcb
 class RetrievalNet(nn.Module):
@@ -125,13 +126,6 @@ def torchvision_classifier(
     try:
         wanted = known.verify(weights)
     except (KeyError, TypeError):
-        if Path(str(weights)).is_file():
-            raise ValueError(
-                f"{weights}: `weights` is torchvision's name for weights, not a file; to fill the "
-                f"network from a file: net = create_model({arch!r}), then "
-                f"net.trunk.load_state_dict(torch.load(path, weights_only=True)), with the names "
-                f"that net.trunk.state_dict() has"
-            ) from None
         raise unknown_name(f"weights of {arch}", str(weights), known.__members__) from None
     preprocess = dict(imagenet)
     options = {}
@@ -163,7 +157,9 @@ after_map = {
 
 def torchvision_trunk(
     arch: str,  # a classification network of torchvision, e.g. "resnet50" or "swin_t"
-    weights: str | None = None,  # torchvision's name: "DEFAULT", "IMAGENET1K_V1", ...; None: random
+    weights: str
+    | Path
+    | None = None,  # torchvision's name: "DEFAULT", "IMAGENET1K_V1", ...; or a file; None: random
 ) -> (
     nn.Module
 ):  # (B, 3, H, W) -> (B, C, h, w); its `preprocess` holds the mean and std of its weights
@@ -177,7 +173,8 @@ def torchvision_trunk(
             f"{arch!r} takes photos of 224×224 pixels only; other networks take any size, such as "
             f"'swin_t' and 'vit_b_16'; or wrap a trunk of your own: RetrievalNet(your_trunk)"
         )
-    net, preprocess = torchvision_classifier(arch, weights)
+    from_file = is_weights_file(weights)
+    net, preprocess = torchvision_classifier(arch, None if from_file else weights)
     layers = ((name, layer) for name, layer in net.named_children() if name not in after_map)
     trunk = nn.Sequential(OrderedDict(layers))
     if arch.startswith("densenet"):
@@ -185,6 +182,8 @@ def torchvision_trunk(
     if arch.startswith("swin"):
         trunk.pooling_name = "avg"  # its maps end in a layer norm and have both signs
     trunk.preprocess = preprocess
+    if from_file:
+        fill(trunk, weights, arch)
     return trunk
 
 # %% ../nbs/api/15_nets.ipynb #eaf98873
@@ -369,7 +368,7 @@ class CenterBias(nn.Module):
         return x * (1 + F.interpolate(grid, size=x.shape[-2:], mode="bilinear", align_corners=True))
 
 # %% ../nbs/api/15_nets.ipynb #c5278db9
-# Name -> (name of the trunk, kind of pyramid).
+# Name -> (name of the trunk, kind of pyramid or other change).
 architectures = {
     f"resnet{depth}{kind}_rmac": (f"resnet{depth}", kind)
     for depth in (18, 50, 101, 152)
@@ -377,6 +376,11 @@ architectures = {
 }
 architectures["resnet101_fpn0_rmac"] = ("resnet101", "_fpn0")
 architectures["tiny"] = ("tiny", "")
+# Trunks that end with their last convolution, as in cirtorch; torchvision's end with a max pooling.
+architectures |= {
+    f"{base}_unpooled": (base, "_unpooled")
+    for base in ("alexnet", "vgg11", "vgg13", "vgg16", "vgg19")
+}
 
 # Two of the layers have two names each; `recipe` gives the first.
 poolings = {"gem": GeM, "max": MAC, "mac": MAC, "avg": SPoC, "spoc": SPoC, "rmac": RMAC}
@@ -413,7 +417,7 @@ def is_arch(
 
 def trunk_by_name(
     name: str,  # as `create_model` takes it
-    weights: str | None = None,  # as torchvision or timm name them; None: random
+    weights: str | Path | None = None,  # as torchvision or timm name them, or a file; None: random
     pooling: str | None = "gem",  # a key of `poolings`; None: the one that suits the trunk
 ) -> nn.Module:  # (B, 3, H, W) -> what the pooling takes, or two maps for a pyramid
     "Build a trunk from its name."
@@ -423,19 +427,28 @@ def trunk_by_name(
     if base not in ("tiny", *torchvision_archs()):
         raise unknown_name("network", name, [*architectures, *torchvision_archs()])
     if base.startswith("vit_"):
-        vit, preprocess = torchvision_classifier(base, weights)
+        from_file = is_weights_file(weights)
+        vit, preprocess = torchvision_classifier(base, None if from_file else weights)
         trunk = ViTTrunk(vit, pooling)
         trunk.preprocess = preprocess
+        if from_file:
+            fill(trunk, weights, name)
         return trunk
     if pooling and output_for(pooling) != "map":
         raise misfit(name, pooling)
     if base == "tiny":
-        if weights is not None:
+        trunk = tiny_trunk()
+        if is_weights_file(weights):
+            fill(trunk, weights, name)
+        elif weights is not None:
             raise ValueError(
                 "'tiny' has no weights of ImageNet; a trained one is load_model('toy')"
             )
-        return tiny_trunk()
+        return trunk
     trunk = torchvision_trunk(base, weights)
+    if pyramid == "_unpooled":
+        del trunk.features[-1]
+        return trunk
     return FPNTrunk(trunk, mix=pyramid == "_fpn") if pyramid else trunk
 
 # %% ../nbs/api/15_nets.ipynb #786e6cd2
@@ -464,7 +477,8 @@ def create_model(
     | None = None,  # "gem", "mac", "avg", "rmac", "cls", "cls+avg" or "head"; None: by family
     p: float = 3.0,  # GeM's power to begin with, > 0
     weights: str
-    | None = None,  # of the trunk, as torchvision or timm name them: "DEFAULT"; None: random
+    | Path
+    | None = None,  # of the trunk: "DEFAULT", another name of its library, or a file; None: random
     norm_pooled: bool = False,  # L2-normalise before the projection as well
     center_bias: float = 0.0,  # weight added in the middle of the map, >= 0
     dropout: float = 0.0,  # probability that a number of the map is dropped in training

@@ -793,10 +793,7 @@ def what_is_it(
     if head[257:262] == b"ustar":
         return "a tar archive; unpack it, or load and save it again with a newer torch"
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 2**32:
-        return (
-            "a .safetensors file; load it with the library safetensors, fill the network, and "
-            "save that with save_model"
-        )
+        return "a .safetensors file, which load_model reads"
     for start, kind in {
         b"\x1f\x8b": "a gzip archive; unpack it first",
         b"BZh": "a bzip2 archive; unpack it first",
@@ -833,7 +830,7 @@ _broken = (
 
 
 @contextmanager
-def _reading(path: str | Path, expected: str) -> Iterator[tuple[BinaryIO, bytes, int]]:
+def reading(path: str | Path, expected: str) -> Iterator[tuple[BinaryIO, bytes, int]]:
     "Lend a file, its first bytes and its size; every failure is an error that names the file."
     try:
         file = open_regular(path)
@@ -874,7 +871,7 @@ def load_plain(
             raise ValueError(f"refused {where}: only plain data and numpy arrays are read")
         return _plain_names[module, name]
 
-    with _reading(path, "not a pickle of plain data") as (file, head, size):
+    with reading(path, "not a pickle of plain data") as (file, head, size):
         try:
             value = Machine(file, size, find).run()
         except _broken as reason:
@@ -1182,7 +1179,7 @@ def load_torch(
     Raise ValueError if the file holds code, is damaged, or isn't such a file, and
     FileNotFoundError if it is missing.
     """
-    with _reading(path, "not a checkpoint") as (file, head, size):
+    with reading(path, "not a checkpoint") as (file, head, size):
         if head.startswith(b"PK\x03\x04"):
             return _load_zip(file, size)
         if head[:1] == b"\x80" and head[257:262] != b"ustar":
@@ -1197,7 +1194,7 @@ def load_npz(
 
     Raise ValueError if the file is damaged, holds objects or is out of proportion to its size.
     """
-    with _reading(path, "not an .npz file of arrays") as (file, head, size):
+    with reading(path, "not an .npz file of arrays") as (file, head, size):
         if not head.startswith(b"PK\x03\x04") and not head.startswith(b"PK\x05\x06"):
             raise ValueError(what_is_it(head) or "numpy did not write it")
         with zipfile.ZipFile(file) as archive:

@@ -166,12 +166,12 @@ class ClassAndMean(nn.Module):
 # %% ../nbs/api/10_pooling.ipynb #2214b53e
 def pool_scales(
     descs: Tensor | Sequence[Tensor | np.ndarray],  # S descriptors (N, D) of the same photos
-    pooling: str = "gem",  # "gem" or "mean"
-    p: float = 3.0,  # power of "gem", > 0
+    pooling: str = "gem",  # "gem", "power" (which has no floor) or "mean"
+    p: float = 3.0,  # power of "gem" and "power", > 0
 ) -> Tensor:  # (N, D), L2-normalised
     "Pool the descriptors of the same photos at several scales; a single scale is only normalised."
-    if pooling not in ("gem", "mean"):
-        raise ValueError(f"pooling over scales is 'gem' or 'mean', not {pooling!r}")
+    if pooling not in ("gem", "power", "mean"):
+        raise ValueError(f"pooling over scales is 'gem', 'power' or 'mean', not {pooling!r}")
     if not p > 0:
         raise ValueError(f"pooling over scales: p must be positive, got {p}")
     if len(descs) == 0:
@@ -179,8 +179,9 @@ def pool_scales(
     x = torch.stack([torch.as_tensor(desc) for desc in descs])
     if pooling == "mean" or len(x) == 1:
         return l2_normalize(x.mean(0))
-    return l2_normalize(_signed_power(_signed_power(x, p).mean(0), 1 / p))
+    floor = 1e-6 if pooling == "gem" else 0.0
+    return l2_normalize(_signed_power(_signed_power(x, p, floor).mean(0), 1 / p, floor))
 
 
-def _signed_power(x, p):
-    return x.sign() * x.abs().clamp(min=1e-6).pow(p)
+def _signed_power(x, p, floor):
+    return x.sign() * x.abs().clamp(min=floor).pow(p)

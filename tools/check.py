@@ -48,6 +48,7 @@ REGISTRY = "deepir.core"  # its `plugin` names modules that come later, and impo
 # Slow or optional: imported inside the functions that need them, apart from matplotlib in viz.
 LAZY = {"torchvision", "matplotlib", "sklearn", "scipy", "pandas", "fastcore", "IPython"}
 LAZY |= {"timm", "onnx", "onnxruntime", "onnxscript", "faiss", "kapture", "hloc"}
+LAZY |= {"huggingface_hub", "safetensors"}
 
 # Wrong spellings, as a pattern -> the right one. In text, comments and docstrings, not in code.
 IZE = "normal|general|initial|optim|minim|maxim|organ|recogn|visual|quant|regular"

@@ -249,11 +249,11 @@ def shared_flags(
     p.add_argument("--max-size", type=int, help="shrink photos whose longer side has more pixels")
     p.add_argument(
         "--pooling",
-        choices=[*poolings, "mean"],
+        choices=[*poolings, "power", "mean"],
         metavar="NAME",
         help="how the features of a network off the shelf are pooled: gem, mac, avg, rmac, cls, "
-        "cls+avg or head (default: as suits the network); gem and mean are for several scales, too "
-        "(default: gem)",
+        "cls+avg or head (default: as suits the network); gem, power and mean are for several "
+        "scales, too (default: gem)",
     )
     p.add_argument(
         "--gemp", type=real_number, default=3.0, help="power of gem over scales (default: 3)"

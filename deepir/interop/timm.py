@@ -6,6 +6,7 @@
 __all__ = ['TimmTrunk', 'timm_trunk']
 
 # %% ../../nbs/api/interop/10_timm.ipynb #ac95c4f8
+import sys
 import warnings
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from ..core import evaluating, require, unknown_name
 from ..nets import fit_size, hub_file, misfit, no_weights, output_for
+from ..weights import find_weights, fit, is_weights_file, load_weights
 
 # %% ../../nbs/api/interop/10_timm.ipynb #dc7f3954
 def _feature_map(
@@ -202,9 +204,31 @@ def _weights_of(
     )
 
 
+def _filled(
+    net: nn.Module,  # a network of timm
+    path: str | Path,  # a file of weights
+    name: str,  # what a message calls the network
+) -> nn.Module:  # the same, filled
+    "Fill a network; names of the authors' own code are translated if timm can do it."
+    weights = find_weights(load_weights(path), path)
+    try:
+        state = fit(weights, net.state_dict(), name)
+    except ValueError as mismatch:
+        translate = getattr(sys.modules[type(net).__module__], "checkpoint_filter_fn", None)
+        if translate is None:
+            raise
+        try:
+            translated = translate(dict(weights.state), net)
+            state = fit(weights._replace(state=translated), net.state_dict(), name)
+        except Exception:  # it expects other names still, and fails in ways of its own
+            raise mismatch from None
+    net.load_state_dict(state, strict=False)  # `fit` has compared all but counters
+    return net
+
+
 def _timm_network(
     name: str,  # e.g. "resnet18" or "vit_small_patch14_dinov2.lvd142m"
-    weights: str | None = None,  # "DEFAULT"; None: random
+    weights: str | Path | None = None,  # "DEFAULT"; or a file; None: random
     with_projection: bool = False,  # keep that of CLIP
 ) -> nn.Module:  # without its classifier
     "Build a network of timm that takes as many sizes of photo as it can."
@@ -212,10 +236,10 @@ def _timm_network(
     is_known = timm.is_model(name.split(".")[0])
     if not is_known or ("." in name and name not in timm.list_pretrained()):
         raise unknown_name("network of timm", name, [*timm.list_models(), *timm.list_pretrained()])
-    if weights not in (None, "DEFAULT"):
+    if weights not in (None, "DEFAULT") and not is_weights_file(weights):
         raise ValueError(
             f"weights={weights!r}: timm names weights with the network, as in "
-            f"'timm:resnet18.a1_in1k'; then weights='DEFAULT'"
+            f"'timm:resnet18.a1_in1k'; then weights='DEFAULT', or the path of a file"
         )
 
     config = timm.models.get_pretrained_cfg(name)
@@ -232,6 +256,8 @@ def _timm_network(
 
     if weights is None:
         return build()
+    if is_weights_file(weights):
+        return _filled(build(), weights, f"timm:{name}")
     url, file = _weights_of(name)
     overlay = dict(file=str(file), custom_load=file.suffix == ".npz") if file.exists() else None
     try:
@@ -298,7 +324,7 @@ class TimmTrunk(nn.Module):
 
 def timm_trunk(
     name: str,  # a network of timm, with or without a name of weights: "resnet50.a1_in1k"
-    weights: str | None = None,  # "DEFAULT"; None: random
+    weights: str | Path | None = None,  # "DEFAULT"; or a file; None: random
     pooling: str | None = "gem",  # as `create_model` takes it; None: the one that suits the network
 ) -> TimmTrunk:
     "Build the trunk that `create_model` wants for a name that begins with `timm:`."
