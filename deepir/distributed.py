@@ -168,6 +168,19 @@ def broadcast_weights(
             for tensor in net.state_dict().values():
                 dist.broadcast(tensor, 0)
 
+
+def broadcast_numbers(
+    values: list[float],  # as many in every process
+    device: torch.device | str = "cpu",  # where processes meet
+) -> list[float]:  # those of the first process
+    "Give every process the numbers of the first one."
+    if process_group().size == 1:
+        return [float(value) for value in values]
+    tensor = torch.tensor(values, dtype=torch.float64, device=device)
+    with _meeting():
+        dist.broadcast(tensor, 0)
+    return tensor.tolist()
+
 # %% ../nbs/api/28_distributed.ipynb #7f3e3393
 def sum_gradients(
     net: nn.Module,  # its parameters' gradients become the sum over processes

@@ -54,6 +54,7 @@ class RetrievalNet(nn.Module):
         self.whitenings = {}
         self.settings = {}
         self._built_trunk = None  # set by `create_model`, read by `recipe`
+        self._random_projection = None  # set by `create_model` beside a trunk with weights
 
     def forward(
         self,
@@ -82,6 +83,16 @@ class RetrievalNet(nn.Module):
         if isinstance(maps, tuple):
             return tuple(self.neck(m) for m in maps)
         return self.neck(maps)
+
+    def has_new_projection(self) -> bool:
+        "Tell whether the trunk has trained weights and the projection still its first random ones."
+        if self._random_projection is None or type(self.projection) is not nn.Linear:
+            return False
+        return math.isclose(_size_of_weights(self.projection), self._random_projection)
+
+
+def _size_of_weights(layer: nn.Linear) -> float:
+    return layer.weight.detach().cpu().double().abs().sum().item()
 
 # %% ../nbs/api/15_nets.ipynb #1dd2c03f
 def hub_file(
@@ -525,6 +536,8 @@ def create_model(
     )
     if out_dim is not None:
         net.projection = nn.Linear(pooled_dim(net), out_dim)
+        if weights is not None:
+            net._random_projection = _size_of_weights(net.projection)
     net._built_trunk = _structure(trunk)
     return net
 

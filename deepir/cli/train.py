@@ -7,15 +7,16 @@ __all__ = ['deepir_train']
 
 # %% ../../nbs/api/cli/30_train.ipynb #c7351977
 import argparse
-import sys
+import functools
+import shutil
 from collections.abc import Callable
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import get_args
 
 import numpy as np
-import torch
 
+from ..checkpoints import read_checkpoint
 from deepir.cli.flags import (
     Parser,
     add_common_flags,
@@ -26,16 +27,14 @@ from deepir.cli.flags import (
     real_number,
     whole_number,
 )
-from ..core import pick_device, printable, seeded, trim_memory
-from ..datasets import Dataset, Subset, load_dataset
+from ..core import pick_device, printable, seeded, trim_memory, unknown_name
+from ..datasets import Dataset, load_dataset
 from ..distributed import process_group
-from ..eval import evaluate
 from ..extractor import Extractor
-from ..files import writing
+from ..files import open_regular, writing
 from ..losses import losses
-from ..metrics import as_text
 from ..nets import RetrievalNet, create_model, poolings
-from ..train import TrainConfig, train
+from ..train import History, TrainConfig, percent_line, train, training_lock
 from ..whiten import Whitening
 
 # %% ../../nbs/api/cli/30_train.ipynb #4d82def7
@@ -109,14 +108,13 @@ def train_parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--out-dim",
         type=whole_number(1),
-        default=128,
-        help="dimensions of the descriptor (default: %(default)s)",
+        help="dimensions of the descriptor (default: 128)",
     )
     p.add_argument(
-        "--start",
-        choices=["whitening", "random"],
+        "--projection",
+        choices=["whiten", "random", "none"],
         help="projection to begin with: one that whitens the trunk's descriptors of training "
-        "photos, or a random one (default: whitening with --weights, else random)",
+        "photos, a random one, or none (default: whiten with --weights, else random)",
     )
     p.add_argument(
         "--pooling",
@@ -124,19 +122,40 @@ def train_parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="gem, mac, avg, rmac, cls, cls+avg or head (default: as suits the network)",
     )
+    p.add_argument(
+        "--teacher",
+        help="descriptors of the same photos by a larger network, to learn from: a file or store "
+        "of deepir_extract",
+    )
     p.add_argument("--nq", type=whole_number(1), help="bins of the ap and tap losses")
     p.add_argument("--margin", type=real_number, help="of the triplet loss")
     p.add_argument(
         "--eval-every",
         type=whole_number(0),
         default=100,
-        help="steps between evaluations, 0 for none but the last (default: %(default)s)",
+        help="steps between evaluations, 0 for none but the first and last (default: %(default)s)",
     )
+    p.add_argument(
+        "--keep",
+        choices=["last", "best"],
+        default="last",
+        help="weights that the model ends with: those of the last step, or those with the best "
+        "mAP of --val (default: %(default)s)",
+    )
+    p.add_argument(
+        "--patience",
+        type=whole_number(1),
+        help="stop after so many evaluations without a better mAP",
+    )
+    p.add_argument("--log", type=Path, help="CSV file with a row for each step")
     p.add_argument(
         "--save-every",
         type=whole_number(1),
         default=50,
         help="steps between saved states (default: %(default)s)",
+    )
+    p.add_argument(
+        "--config", type=Path, help="TOML file with flags, e.g. steps = 400; flags given here win"
     )
     p.add_argument("--threads", type=whole_number(0), help="worker processes that read photos")
     p.add_argument("--gpu", type=whole_number(-1), nargs="+", help="GPU to use; -1 is the CPU")
@@ -145,14 +164,19 @@ def train_parser() -> argparse.ArgumentParser:
     return p
 
 
-def _add_training_flags(p: argparse.ArgumentParser) -> None:
-    "Add a flag for each option of `TrainConfig`; its help is the comment beside the field."
+@functools.cache
+def _comments_of_options() -> dict[str, str]:
     from fastcore.docments import docments
 
-    comments = docments(TrainConfig)
+    return docments(TrainConfig)
+
+
+def _add_training_flags(p: argparse.ArgumentParser) -> None:
+    "Add a flag for each option of `TrainConfig`; its help is the comment beside the field."
+    comments = _comments_of_options()
     for field in fields(TrainConfig):
-        if field.default is MISSING:
-            continue  # options of the loss, which have flags of their own
+        if field.default is MISSING or field.name == "projection":
+            continue  # these have flags of their own
         flags = [f"--{field.name.replace('_', '-')}"]
         if len(field.name) == 1:
             flags.insert(0, f"-{field.name}")
@@ -168,19 +192,98 @@ def _add_training_flags(p: argparse.ArgumentParser) -> None:
         p.add_argument(*flags, type=kind, metavar="X", help=text.replace("%", "%%"))
 
 # %% ../../nbs/api/cli/30_train.ipynb #6bf09b1c
+def _read_toml(path: Path) -> dict:
+    "Read a TOML file; ValueError says in which line it is wrong."
+    try:
+        import tomllib
+    except ImportError:  # Python 3.10
+        try:
+            import tomli as tomllib
+        except ImportError:
+            raise ImportError(
+                f"--config {path}: Python before 3.11 reads TOML with the package tomli: pip "
+                "install tomli"
+            ) from None
+    try:
+        with open_regular(path) as file:
+            return tomllib.load(file)
+    except ValueError as e:  # not TOML, or no text
+        raise ValueError(f"{path}: not a TOML file of flags: {e}") from e
+
+
+def _flags_of_file(path: Path) -> list[str]:
+    "Return the flags in a TOML file as arguments; ValueError names the file and what is wrong."
+    parser = train_parser()
+    actions = {
+        flag.lstrip("-"): action for action in parser._actions for flag in action.option_strings
+    }
+    for name in ("h", "help", "config"):
+        del actions[name]
+    arguments = []
+    for key, value in _read_toml(path).items():
+        name = key.replace("_", "-")
+        if name not in actions:
+            raise ValueError(f"{path}: {unknown_name('flag', key, actions)}")
+        flag = f"--{name}" if len(name) > 1 else f"-{name}"
+        action = actions[name]
+        values = value if isinstance(value, list) else [value]
+        if any(isinstance(v, (dict, list)) for v in values) or (
+            isinstance(value, list) and action.nargs not in ("+", "*")
+        ):
+            raise ValueError(f"{path}: {key}: expected one value, got {value!r:.60}")
+        if action.nargs == 0:  # such as --debug
+            if not isinstance(value, bool):
+                raise ValueError(f"{path}: {key}={value!r:.60}: expected true or false")
+            arguments += [flag] if value else []
+        elif action.nargs is None and len(flag) > 2:
+            arguments.append(f"{flag}={_as_argument(value)}")
+        else:
+            arguments += [flag, *map(_as_argument, values)]
+    _check_alone(parser, arguments, path)
+    return arguments
+
+
+def _as_argument(value) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _check_alone(parser: argparse.ArgumentParser, arguments: list[str], path: Path) -> None:
+    "Raise ValueError that names the file if its flags are wrong by themselves."
+
+    def error(message: str):
+        raise ValueError(f"{path}: {message}")
+
+    parser.error = error
+    parser.parse_args(arguments)
+
+# %% ../../nbs/api/cli/30_train.ipynb #3472a7e9
 def read_train_args(
     argv: list[str],
 ) -> tuple[argparse.Namespace, dict]:  # all arguments, and options of `TrainConfig`
     "Parse the arguments of `deepir_train`; ValueError if they do not fit together."
     args = train_parser().parse_args(argv)
+    if args.config is not None:
+        args = train_parser().parse_args([*_flags_of_file(args.config), *argv])
     if args.val is None and "ToyLandmarks" in args.dataset:
         args.val = "ToyLandmarks"
-    if args.start is None:
-        args.start = "whitening" if args.weights else "random"
+    if args.projection is None:
+        args.projection = "whiten" if args.weights else "random"
+        named_projection = {}
+    else:
+        named_projection = {"projection": "whiten" if args.projection == "whiten" else "keep"}
+    if args.projection == "none" and args.out_dim is not None:
+        raise ValueError(
+            f"--out-dim {args.out_dim}: with --projection none, descriptors have the dimensions of "
+            "the trunk; leave one of the two flags out"
+        )
+    if args.projection != "none" and args.out_dim is None:
+        args.out_dim = 128
     named = {field.name: getattr(args, field.name, None) for field in fields(TrainConfig)}
+    del named["projection"]
     options = {name: value for name, value in named.items() if value is not None}
     if args.arch == "tiny":
         options = {**_from_scratch, **options}
+    options |= named_projection
     of_loss = {name: getattr(args, name) for name in ("nq", "margin")}
     options["loss_options"] = {name: v for name, v in of_loss.items() if v is not None}
     try:
@@ -191,72 +294,72 @@ def read_train_args(
     return args, options
 
 # %% ../../nbs/api/cli/30_train.ipynb #8f0d6e08
-def _whiten_projection(
-    net: RetrievalNet,  # with `norm_pooled` and a projection (C, D), which is set
-    dataset: Dataset,  # photos to train on
-    seed: int = 0,  # of the sample
-    count: int = 1500,  # photos in the sample
-    **resources,  # of `Extractor`: device, threads
-) -> None:
-    "Let the projection of a network whiten; ValueError if there are too few photos for that."
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(dataset))[:count])
-    pooled = RetrievalNet(net.trunk, net.pooling, preprocess=net.preprocess)
-    extractor = Extractor(pooled, max_size=1024, **resources)
-    features = extractor.extract(Subset(dataset, chosen), on_error="skip")
-    whitening = Whitening.fit(features.desc, dim=len(net.projection.weight), power=0.25)
-    linear = whitening.as_linear()
-    scale = len(linear.weight) ** 0.5 / linear.weight.norm()  # of the size that layers begin with
-    with torch.no_grad():
-        net.projection.weight.copy_(scale * linear.weight)
-        net.projection.bias.copy_(scale * linear.bias)
-
-
-def _is_resumed(checkpoint: Path) -> bool:
-    "Tell whether a training has left a state beside its checkpoint."
-    return checkpoint.with_name(checkpoint.name + ".state").exists()
-
-
-def _build_network(
-    args: argparse.Namespace, options: dict, dataset: Dataset, device
-) -> RetrievalNet:
+def _build_network(args: argparse.Namespace, options: dict) -> RetrievalNet:
     "Build the network to train."
-    whitens, seed = args.start == "whitening", options.get("seed", 0)
-    with seeded(seed):
-        net = create_model(
-            args.arch, args.out_dim, args.pooling, weights=args.weights, norm_pooled=whitens
-        )
-    if whitens and not _is_resumed(args.checkpoint) and process_group(device).rank == 0:
-        try:
-            _whiten_projection(net, dataset, seed, device=device, threads=args.threads)
-        except ValueError as e:
-            print(f"the projection starts at random: {one_line(e)}", file=sys.stderr)
-    return net
+    with seeded(options.get("seed", 0)):
+        return create_model(args.arch, args.out_dim, args.pooling, weights=args.weights)
 
-# %% ../../nbs/api/cli/30_train.ipynb #ec51e2eb
-def _as_line(mAP: dict[str, str]) -> str:  # measure -> percent
-    return ", ".join(f"{m if m == 'mAP' else f'mAP {m}'} {value}" for m, value in mAP.items())
 
-# %% ../../nbs/api/cli/30_train.ipynb #72fd74c9
+def _learn_whitening(extractor: Extractor, dataset: Dataset, checkpoint: Path) -> Whitening:
+    "Learn a whitening of training photos; what was described for it outlasts a kill."
+    alone = process_group(extractor.device).size == 1
+    folder = checkpoint.with_name(checkpoint.name + ".whitening")
+    store = folder / extractor.fingerprint if alone else None
+    features = extractor.extract(dataset, store, on_error="skip")
+    desc = features.desc[:]
+    trim_memory()  # what training has freed, before scikit-learn is loaded
+    return Whitening.fit(desc, power=0.25)
+
+
+def _finish(
+    net: RetrievalNet, dataset: Dataset, args: argparse.Namespace, trained: str, **resources
+) -> None:
+    "Add the whitening of the training photos to a model, unless it has it."
+    name = dataset.name
+    with training_lock(args.checkpoint):
+        if name not in read_checkpoint(args.checkpoint)["whitenings"]:
+            net.meta["trained"] = trained
+            extractor = Extractor(net, max_size=None, whiten=None, **resources)
+            net.whitenings[name] = _learn_whitening(extractor, dataset, args.checkpoint)
+            extractor.save(args.checkpoint)
+        folder = args.checkpoint.with_name(args.checkpoint.name + ".whitening")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _describe_training(args: argparse.Namespace, options: dict, name: str, steps: int) -> str:
+    "Say how a network was trained, in a few words."
+    teacher = f", taught by {Path(args.teacher).name}" if args.teacher else ""
+    return f"{options.get('loss', 'ap')} loss on {name}, {steps} steps{teacher}"
+
+
+def _summary(history: History, is_best: bool) -> str:
+    "Write the result of a training on one line."
+    parts = [f"{len(history.loss)} steps", f"loss {np.mean(history.loss[-20:]):.3f}"]
+    if history.mAP:
+        step = history.best() if is_best else max(history.mAP)
+        parts.append(percent_line(history.mAP[step]) + (f" at step {step}" if is_best else ""))
+        if 0 in history.mAP:
+            parts[-1] += f" (before training: {percent_line(history.mAP[0])})"
+    return ", ".join(parts)
+
+# %% ../../nbs/api/cli/30_train.ipynb #dbf37c44
 @command
 def deepir_train(
     argv: list[str] | None = None,  # arguments; None: those of the command line
 ) -> None:
     "Train a network, learn its whitening, and write both."
     args, options = read_train_args(argv)
-    check_output(args.checkpoint, args.checkpoint.with_suffix(".png"))
+    check_output(args.checkpoint, args.checkpoint.with_suffix(".png"), args.log)
+    device = pick_device(device_of(args.gpu))
+    is_first = process_group(device).rank == 0
+    with training_lock(args.checkpoint if is_first else None):
+        pass  # another training of this checkpoint is known before anything is loaded
     dataset = load_dataset(args.dataset)
     val = load_dataset(args.val) if args.val else None
     if val is not None:
         val.check_truth()
-    device = pick_device(device_of(args.gpu))
-    net = _build_network(args, options, dataset, device)
+    net = _build_network(args, options)
     resources = {"device": device, "threads": args.threads}
-    is_first = process_group(device).rank == 0
-    if is_first and val is not None and not _is_resumed(args.checkpoint):
-        extractor = Extractor(net, max_size=None, **resources)
-        report = evaluate(val, extractor, on_error="skip", progress=False)
-        percent = {m: as_text(100 * value, ".1f") for m, value in report.mAP.items()}
-        print(f"before training: {_as_line(percent)}", flush=True)
     history = train(
         net,
         dataset,
@@ -264,26 +367,25 @@ def deepir_train(
         eval_every=args.eval_every,
         checkpoint=args.checkpoint,
         save_every=args.save_every,
+        keep=args.keep,
+        patience=args.patience,
+        teacher=args.teacher,
+        log=args.log,
         **resources,
         **options,
     )
     if not is_first:
         return
-    steps, loss = len(history.loss), np.mean(history.loss[-20:])
-    net.meta["trained"] = f"{options.get('loss', 'ap')} loss on {dataset.name}, {steps} steps"
-    extractor = Extractor(net, max_size=None, whiten=None, **resources)
-    features = extractor.extract(dataset, on_error="skip")
-    trim_memory()  # what training has freed, before scikit-learn is loaded
-    net.whitenings[dataset.name] = Whitening.fit(features.desc, power=0.25)
-    extractor.save(args.checkpoint)
+    is_best = args.keep == "best"
+    steps = history.best() if is_best else len(history.loss)
+    trained = _describe_training(args, options, dataset.name, steps)
+    _finish(net, dataset, args, trained, **resources)
     _draw(history, args.checkpoint.with_suffix(".png"))
     for text in history.failed:
         print(f"replaced: {one_line(text)}")
     for text in history.left_out:
         print(f"left out: {one_line(text)}")
-    print(
-        ", ".join(filter(None, [f"{steps} steps", f"loss {loss:.3f}", _as_line(history.latest())]))
-    )
+    print(_summary(history, is_best))
     print(
         printable(
             f"model and its whitening {dataset.name!r} in {args.checkpoint}; evaluate it with: "
