@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from .core import evaluating, l2_normalize, plugin, unknown_name
 from .images import imagenet
+from .lite import lite_networks, lite_trunk
 from .pooling import MAC, RMAC, GeM, SPoC
 
 # %% ../nbs/api/15_nets.ipynb #bd5d5dcb
@@ -295,6 +296,7 @@ architectures = {
 }
 architectures["resnet101_fpn0_rmac"] = ("resnet101", "_fpn0")
 architectures["tiny"] = ("tiny", "")
+architectures |= {name: (name, "") for name in lite_networks}
 
 # Two of the layers have two names each; `recipe` gives the first.
 poolings = {"gem": GeM, "max": MAC, "mac": MAC, "avg": SPoC, "spoc": SPoC, "rmac": RMAC}
@@ -321,6 +323,8 @@ def trunk_by_name(
                 "'tiny' has no weights of ImageNet; a trained one is load_model('toy')"
             )
         return tiny_trunk()
+    if base in lite_networks:
+        return lite_trunk(base, weights)
     if base not in torchvision_archs():
         raise unknown_name("network", name, [*architectures, *torchvision_archs()])
     trunk = torchvision_trunk(base, weights)
