@@ -426,7 +426,7 @@ class Extractor:
 
     def __init__(
         self,
-        model,  # a name ("toy", "resnet50", "timm:..."), a checkpoint file, a network, a trunk
+        model="landmarks",  # a name, a checkpoint file, a network, a trunk
         *,
         max_size: int | str | None = "auto",  # longer side of a photo, pixels; None: no limit
         trfs: str | Sequence[str] | None = None,  # transforms; several strings are several views

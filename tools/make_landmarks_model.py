@@ -22,7 +22,10 @@ The recipe:
 3. A final whitening is learned on training photos.
 4. Everything is rounded to half precision and measured.
 
-The work is kept in DIR. If it was interrupted, the same command goes on from there.
+The work is kept in DIR. If it was interrupted, the same command goes on from there. Two processes
+of one thread each make better use of two cores than one process of two threads:
+
+    torchrun --nproc-per-node 2 tools/make_landmarks_model.py DATA --threads 1
 """
 
 import argparse
@@ -36,6 +39,7 @@ import torch
 from deepir.checkpoints import read_checkpoint, save_model
 from deepir.core import reuse_memory
 from deepir.datasets import Dataset, ImageFolder, ImageListLabels, Subset
+from deepir.distributed import process_group
 from deepir.eval import evaluate
 from deepir.extractor import Extractor
 from deepir.files import writing
@@ -120,7 +124,7 @@ def learn_whitening(
     "Learn a whitening on a sample of photos."
     sample = np.sort(np.random.default_rng(1).permutation(len(photos))[:N_WHITENING])
     extractor = Extractor(net, **SETTINGS, whiten="none", device="cpu")
-    features = extractor.extract(Subset(photos, sample), store)
+    features = extractor.extract(Subset(photos, sample), store, shard=128)
     return Whitening.fit(features.desc[:], dim=dim, power=power)
 
 
@@ -154,7 +158,7 @@ def train_in_stages(net: RetrievalNet, photos: Dataset, args: argparse.Namespace
             steps=end - done,
             p=16,
             k=8,
-            chunk=128,
+            chunk=128,  # at most: each process describes its part of the batch at once
             trfs=transforms(stage.size),
             lr=stage.lr,
             schedule=stage.schedule,
@@ -166,7 +170,8 @@ def train_in_stages(net: RetrievalNet, photos: Dataset, args: argparse.Namespace
             device="cpu",
         )
         first, last = np.mean(history.loss[:10]), np.mean(history.loss[-10:])
-        print(f"{end - done} steps at {stage.size} px: loss {first:.3f} to {last:.3f}", flush=True)
+        if process_group().rank == 0:
+            print(f"{end - done} steps of {stage.size} px: loss {first:.3f} to {last:.3f}")
         done = end
 
 
@@ -213,11 +218,15 @@ def main() -> None:
     began = time.perf_counter()
     photos = load_photos(args.data.resolve(), args.judge)
     n_labels = len(set(photos.train.labels))
-    print(f"{len(photos.train)} photos of {n_labels} labels to train on", flush=True)
+    rank, _ = process_group(torch.device("cpu"))
+    if rank == 0:
+        print(f"{len(photos.train)} photos of {n_labels} labels to train on", flush=True)
     with reuse_memory():
         net = start(photos.train, args.weights, args.work / "start")
         train_in_stages(net, photos.train, args)
         whitening = learn_whitening(net, photos.train, DIM, args.work / "finish")
+        if rank != 0:
+            return
         net.whitenings["training"] = whitening
         finish(net, args.out, {"trained": f"{args.steps} steps on {len(photos.train)} photos"})
         for name, mAP in measure(args.out, photos.validation).items():
