@@ -397,7 +397,7 @@ def _without_description(weights: Weights) -> str:
     )
 
 # %% ../nbs/api/22_checkpoints.ipynb #9fb76c94
-embedded = {"toy": "toy.pt"}  # models in the package: name -> file in deepir/assets
+embedded = {"landmarks": "landmarks.pt", "toy": "toy.pt"}  # name -> file in deepir/assets
 
 # %% ../nbs/api/22_checkpoints.ipynb #19179015
 def load_model(

@@ -21,7 +21,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .checkpoints import load_model
 from .core import fork_safe, progress_bar, unknown_name
 from .datasets import Dataset, photos_below
 from .extractor import Extractor, as_extractor, as_photo
@@ -255,12 +254,7 @@ def photo_model(
     model,  # "auto", or anything that `Extractor` takes
 ):  # something that `Extractor` takes
     "Return the network that searches photographs unless another one is named."
-    if not (isinstance(model, str) and model == "auto"):
-        return model
-    try:
-        return load_model("mobilenet_v2")
-    except OSError as e:
-        raise OSError(f"{e}; or choose another model than 'auto': model=... (--checkpoint)") from e
+    return "landmarks" if isinstance(model, str) and model == "auto" else model
 
 # %% ../nbs/api/65_collection.ipynb #7fb91ece
 class Match(NamedTuple):

@@ -466,7 +466,7 @@ class Extractor:
 
     def __init__(
         self,
-        model,  # a name ("toy", "resnet50", "timm:..."), a checkpoint file, a network, a trunk
+        model="landmarks",  # a name, a checkpoint file, a network, a trunk
         *,
         pooling: str | None = None,  # of a network named off the shelf, see `create_model`
         max_size: int | str | None = "auto",  # longer side of a photo, pixels; None: no limit

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from .core import evaluating, l2_normalize, plugin, unknown_name
 from .images import imagenet
+from .lite import lite_networks, lite_trunk
 from .pooling import MAC, RMAC, ClassAndMean, ClassToken, GeM, SPoC
 from .weights import fill, is_weights_file
 
@@ -392,6 +393,7 @@ architectures |= {
     f"{base}_unpooled": (base, "_unpooled")
     for base in ("alexnet", "vgg11", "vgg13", "vgg16", "vgg19")
 }
+architectures |= {name: (name, "") for name in lite_networks}
 
 # Two of the layers have two names each; `recipe` gives the first.
 poolings = {"gem": GeM, "max": MAC, "mac": MAC, "avg": SPoC, "spoc": SPoC, "rmac": RMAC}
@@ -435,7 +437,7 @@ def trunk_by_name(
     if name.startswith("timm:"):
         return plugin("timm")(name.removeprefix("timm:"), weights, pooling)
     base, pyramid = architectures.get(name, (name, ""))
-    if base not in ("tiny", *torchvision_archs()):
+    if base not in ("tiny", *lite_networks, *torchvision_archs()):
         raise unknown_name("network", name, [*architectures, *torchvision_archs()])
     if base.startswith("vit_"):
         from_file = is_weights_file(weights)
@@ -456,6 +458,8 @@ def trunk_by_name(
                 "'tiny' has no weights of ImageNet; a trained one is load_model('toy')"
             )
         return trunk
+    if base in lite_networks:
+        return lite_trunk(base, weights)
     trunk = torchvision_trunk(base, weights)
     if pyramid == "_unpooled":
         del trunk.features[-1]
