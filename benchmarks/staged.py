@@ -1,8 +1,9 @@
 """Backpropagation in three stages against backpropagation of the whole batch at once (baseline).
 
-    python benchmarks/staged.py [--small 256] [--large 4096] [--repeats 3]
+    python benchmarks/staged.py [--small 256] [--large 4096] [--repeats 3] [--loss ap]
 
-A training step of the small network with the AP loss, on photos of 96 x 96 pixels in chunks of 64.
+A training step of the small network with a ranking loss, or another loss of descriptors and labels
+such as "arcface(n_classes=512, dim=128)", on photos of 96 x 96 pixels in chunks of 64.
 Printed are median seconds and peak memory of both ways on a small batch, which fits into memory
 either way, those of the staged way on a large batch, their ratios from the same run, and the
 largest difference between the gradients of the two ways in float64. The staged way is measured
@@ -18,7 +19,7 @@ from measure import measure, print_table
 from torch import Tensor, nn
 
 from deepir.core import seeded
-from deepir.losses import APLoss
+from deepir.losses import make_loss
 from deepir.nets import create_model
 from deepir.staged import freeze_batch_norm, staged_backward
 
@@ -45,33 +46,34 @@ def network(dtype: torch.dtype = torch.float32) -> nn.Module:
     return net
 
 
-def loss_of(desc: Tensor) -> Tensor:
-    "Compute the AP loss of a batch in which eight photos in a row show the same landmark."
-    return APLoss(20)(desc, torch.arange(len(desc)) // 8)
+def loss_of(desc: Tensor, loss: str) -> Tensor:
+    "Compute the loss of a batch in which eight photos in a row show the same landmark."
+    loss_fn = make_loss(loss).to(desc.dtype)
+    return loss_fn(desc, torch.arange(len(desc)) // 8)
 
 
-def staged(net: nn.Module, photos: Photos) -> None:
+def staged(net: nn.Module, photos: Photos, loss: str) -> None:
     "Backpropagate chunk by chunk."
-    staged_backward(net, photos, loss_of)
+    staged_backward(net, photos, partial(loss_of, loss=loss))
 
 
-def direct(net: nn.Module, photos: Photos) -> None:
+def direct(net: nn.Module, photos: Photos, loss: str) -> None:
     "Backpropagate the whole batch."
-    loss_of(torch.cat([net(x) for x in photos])).backward()
+    loss_of(torch.cat([net(x) for x in photos]), loss).backward()
 
 
-def step(net: nn.Module, way: Callable, n: int) -> None:
+def step(net: nn.Module, way: Callable, n: int, loss: str) -> None:
     "Compute the gradient of a batch of n photos."
     net.zero_grad()
-    way(net, Photos(n))
+    way(net, Photos(n), loss)
 
 
-def print_difference(n: int) -> None:
+def print_difference(n: int, loss: str) -> None:
     "Compare the gradients of both ways in float64."
     net, gradients = network(torch.float64), []
     for way in (staged, direct):
         net.zero_grad()
-        way(net, Photos(n, torch.float64))
+        way(net, Photos(n, torch.float64), loss)
         learned = [p.grad.flatten() for p in net.parameters() if p.requires_grad]
         gradients.append(torch.cat(learned))
     difference = (gradients[0] - gradients[1]).abs().max().item()
@@ -88,12 +90,13 @@ def main() -> None:
     p.add_argument("--small", type=int, default=256)
     p.add_argument("--large", type=int, default=4096)
     p.add_argument("--repeats", type=int, default=3)
+    p.add_argument("--loss", default="ap", help="name of a loss, with options in brackets")
     args = p.parse_args()
-    n, large = args.small, args.large
-    first = measure(network, partial(step, way=staged, n=n), args.repeats)
-    of_large = measure(network, partial(step, way=staged, n=large), repeats=1)
-    baseline = measure(network, partial(step, way=direct, n=n), args.repeats)
-    second = measure(network, partial(step, way=staged, n=n), args.repeats)
+    n, large, loss = args.small, args.large, args.loss
+    first = measure(network, partial(step, way=staged, n=n, loss=loss), args.repeats)
+    of_large = measure(network, partial(step, way=staged, n=large, loss=loss), repeats=1)
+    baseline = measure(network, partial(step, way=direct, n=n, loss=loss), args.repeats)
+    second = measure(network, partial(step, way=staged, n=n, loss=loss), args.repeats)
     print_table(
         {
             f"staged, {n} photos": first,
@@ -108,7 +111,7 @@ def main() -> None:
         f"with {n} photos: {seconds / baseline.seconds:.2f} times the time of the direct way, "
         f"{baseline.mb / first.mb:.1f} times less memory"
     )
-    print_difference(128)
+    print_difference(128, loss)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ _NAMES = {
     "APLoss": "losses",
     "TrainConfig": "train",
     "train": "train",
+    "fit_adapter": "adapter",
     "Collection": "collection",
     "show_ranking": "viz.ranking",
     "show_heatmap": "viz.maps",

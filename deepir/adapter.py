@@ -100,7 +100,7 @@ def _read_runs(
         filled += len(part)
     return index, desc
 
-# %% ../nbs/api/58_adapter.ipynb #a48af745
+# %% ../nbs/api/58_adapter.ipynb #c0e19dcd
 def _starting_whitening(rows, dim: int | None, seed: int) -> Whitening:
     "Learn the whitening that an adapter starts from, on a sample."
     n, in_dim = rows.shape
