@@ -73,7 +73,11 @@ def _head(
     features: Tensor,  # of its `forward_features`
 ) -> Tensor:  # (B, D)
     "Apply the network's own head up to its classifier, or with its projection if it is CLIP's."
-    return net.forward_head(features, pre_logits=not _is_embedding(net.num_classes))
+    projects = _is_embedding(getattr(net, "num_classes", 0))
+    vector = net.forward_head(features, pre_logits=not projects)
+    if vector.ndim != 2:
+        raise ValueError(f"its head gives the shape {tuple(vector.shape)}")
+    return vector
 
 
 def _has_class_token(net: nn.Module) -> bool:
@@ -106,11 +110,14 @@ def _suitable_pooling(
     simple = {"avg": _feature_map(net, x, layout).mean((2, 3))}
     if _has_class_token(net):
         simple["cls"] = features[:, 0]
-    own = _head(net, features)
+    try:
+        own = _head(net, features)
+    except (AttributeError, RuntimeError, ValueError):  # built without one, or for one size only
+        return "avg"
     for pooling, vector in simple.items():
         if own.shape == vector.shape and torch.allclose(own, vector, atol=1e-4):
             return pooling
-    return "head" if own.ndim == 2 else "avg"
+    return "head"
 
 # %% ../../nbs/api/interop/10_timm.ipynb #870f8fed
 class _Input(NamedTuple):
@@ -121,10 +128,9 @@ class _Input(NamedTuple):
     layout: str
 
 
-def _own_size(net: nn.Module) -> tuple[int, int]:
-    "Return the size (height, width) of photo that a network of timm was built for."
-    size = getattr(getattr(net, "patch_embed", None), "img_size", None)
-    return tuple(size or net.pretrained_cfg["input_size"][-2:])
+def _built_for(net: nn.Module) -> tuple[int, int] | None:
+    "Return the size (height, width) of photo that a network was built for, if it knows."
+    return getattr(getattr(net, "patch_embed", None), "img_size", None)
 
 
 def _name_of(net: nn.Module) -> str:
@@ -142,7 +148,8 @@ def _probe(
     with_head: bool = False,  # the head must take the photo as well
 ) -> _Input:
     "Try which sizes of photo a network takes; ValueError if it gives no feature map."
-    config, name, photo, size = net.pretrained_cfg, _name_of(net), _odd_photo(net), _own_size(net)
+    config, name, photo = net.pretrained_cfg, _name_of(net), _odd_photo(net)
+    size = tuple(_built_for(net) or config["input_size"][-2:])
     if config.get("fixed_input_size") and not getattr(net, "dynamic_img_size", False):
         multiples, reason = [], "timm says so"
     else:
@@ -162,7 +169,7 @@ def _probe(
             continue
         if fixed:
             other = ""
-            if hasattr(net, "set_input_size"):
+            if _built_for(net) and hasattr(net, "set_input_size"):
                 other = (
                     f"; timm can build it for another size, which "
                     f"TimmTrunk(timm.create_model({name!r}, num_classes=0, img_size=...)) wraps"
@@ -280,6 +287,8 @@ class TimmTrunk(nn.Module):
     ):
         super().__init__()
         self.net = net
+        if pooling == "head" and not hasattr(net, "forward_head"):
+            raise misfit(f"timm's {_name_of(net)}", pooling)
         with evaluating(net):
             self.multiple, self.fixed_size, self.layout = _probe(net, pooling == "head")
             photo = fit_size(_odd_photo(net), self.multiple, self.fixed_size)
@@ -331,4 +340,7 @@ def timm_trunk(
     # Only the transformers of CLIP are projected unless asked for; their names begin so.
     is_transformer = name.startswith(("vit", "eva"))
     with_projection = pooling == "head" or (pooling is None and is_transformer)
-    return TimmTrunk(_timm_network(name, weights, with_projection), pooling)
+    trunk = TimmTrunk(_timm_network(name, weights, with_projection), pooling)
+    if trunk.output != "vector" and trunk.net.num_classes:
+        trunk.net.reset_classifier(0)
+    return trunk
