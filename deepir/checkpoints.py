@@ -382,7 +382,8 @@ def _without_description(weights: Weights) -> str:
         )
     return (
         f"{weights.kind} ({first}), and the file does not say of which network; name it: "
-        f"create_model('resnet50', weights={str(weights.path)!r}), or 'timm:' and a name of timm"
+        f"create_model('resnet50', weights={str(weights.path)!r}), or in a shell "
+        f"deepir_convert {weights.path} --arch resnet50; 'timm:' stands before a name of timm"
     )
 
 # %% ../nbs/api/22_checkpoints.ipynb #9fb76c94
