@@ -42,9 +42,11 @@ from deepir.features import extract
 from deepir.images import open_image
 from deepir.nets import RetrievalNet, create_model
 from deepir.pickles import load_plain
+from deepir.safetensors import save_safetensors
 from deepir.store import Features, Store
 from deepir.toy.landmarks import ToyLandmarks
 from deepir.train import train
+from deepir.weights import fill
 from deepir.whiten import Whitening
 
 TIME = 1_700_000_000  # of all files of an input, seconds: indexes compare it
@@ -387,6 +389,52 @@ def _checkpoints(folder: Path) -> list[Sample]:
     samples.append(Sample({"tiny.pt": tiny_file}, load_model, **options))
     samples.append(Sample({"tiny.pt": tiny_file}, _load_and_describe, checked=True, **options))
     return samples
+
+
+# Weights and model hubs
+
+
+def _fill_trunk(path: Path) -> object:
+    net = small_net()
+    fill(net.trunk, path, "a small trunk")
+    return dict(net.state_dict())
+
+
+def _describe_pretrained(folder: Path) -> object:
+    extractor = Extractor.from_pretrained(folder, device="cpu", threads=1)
+    return {"descriptor": extractor.encode(small_photo(0, (64, 48)))}
+
+
+def _weights(folder: Path) -> list[Sample]:
+    net = small_net()
+    trunk = dict(net.trunk.state_dict())
+    script = {"epoch": 3, "state_dict": {f"module.{k}": v for k, v in trunk.items()}, "lr": 0.1}
+    save_safetensors(trunk, folder / "trunk.safetensors")
+    with seeded(0):
+        tiny = create_model("tiny", 8)
+        alexnet = {f"features.{k}": v for k, v in trunk.items()} | {"pool.p": torch.tensor([3.0])}
+    tiny.whitenings = {"mine": _whitening(8, 4)}
+    Extractor(tiny, whiten="mine", device="cpu").save_pretrained(folder / "hub")
+    hub = {
+        name: (folder / "hub" / name).read_bytes() for name in ("config.json", "model.safetensors")
+    }
+    learned = {"m": np.zeros((4, 1)), "P": np.eye(4)}
+    meta = {"architecture": "alexnet", "pooling": "gem", "mean": [0.5] * 3, "std": [0.2] * 3}
+    meta["Lw"] = {"set": {"ss": learned, "ms": learned}}
+    cirtorch = {"epoch": 3, "meta": meta, "state_dict": alexnet}
+    return [
+        Sample({"plain.pth": _saved(trunk)}, _fill_trunk, trees={"plain.pth": (trunk, _saved)}),
+        Sample({"script.pth": _saved(script)}, _fill_trunk, trees={"script.pth": (script, _saved)}),
+        Sample(
+            {"trunk.safetensors": (folder / "trunk.safetensors").read_bytes()}, _fill_trunk, share=2
+        ),
+        Sample(
+            {"cirtorch.pth": _saved(cirtorch)},
+            read_checkpoint,
+            trees={"cirtorch.pth": ({**cirtorch, "meta": {**meta, "Lw": {}}}, _saved)},
+        ),
+        Sample(hub, _describe_pretrained, by_folder=True, share=0.5),
+    ]
 
 
 # Training
@@ -900,6 +948,7 @@ ABOUT_PHOTOS = 10**9  # bytes: 110 megapixels are decoded
 
 FORMATS = (
     Format("checkpoints", 0.18, _checkpoints),
+    Format("weights", 0.06, _weights),
     Format("training states", 0.04, _states),
     Format("truths", 0.1, _truths, ABOUT_PHOTOS),
     Format("pickles", 0.1, _pickles),

@@ -257,6 +257,16 @@ def mutate_json(rng: Random, data: bytes) -> bytes:
     return data[: found.start()] + part + data[found.end() :]
 
 
+def mutate_safetensors(rng: Random, data: bytes) -> bytes:
+    "Change the header of a .safetensors file, or its bytes."
+    length = int.from_bytes(data[:8], "little")
+    if rng.random() < 0.3 or length > len(data) - 8:
+        return mutate_bytes(rng, data)
+    header = mutate_json(rng, data[8 : 8 + length])
+    claimed = rng.choice((0, 2**32, 2**63, length)) if rng.random() < 0.1 else len(header)
+    return claimed.to_bytes(8, "little") + header + data[8 + length :]
+
+
 CHECK = b', "check": '  # what `deepir.files.write_checked` puts before the checksum of a JSON file
 
 
@@ -903,6 +913,7 @@ def kind_of(name: str) -> str:
         "pt": "zip", "npz": "zip", "pkl": "pickle", "jpg": "jpeg", "jpeg": "jpeg", "tif": "tiff",
         "bmp": "header", "gif": "header", "webp": "header", "ppm": "header", "csv": "text",
         "tsv": "text", "txt": "text", "state": "zip", "previous": "zip",
+        "pth": "zip",
     }.get(suffix, suffix)  # fmt: skip
 
 
@@ -921,6 +932,7 @@ MUTATIONS = {
     "jpeg": mutate_jpeg,
     "tiff": mutate_tiff,
     "header": mutate_header,
+    "safetensors": mutate_safetensors,
 }
 
 

@@ -29,7 +29,7 @@ from deepir.nets import (
     torchvision_archs,
 )
 from .pickles import Inert
-from .weights import Weights, fill_with, find_weights, listed, load_weights
+from .weights import Weights, fill_with, find_weights, fit, listed, load_weights
 from .whiten import Whitening
 
 # %% ../nbs/api/22_checkpoints.ipynb #1d2c17f4
@@ -380,7 +380,8 @@ def _read(path: str | Path) -> dict | Weights:
 
 def _is_whole(weights: Weights) -> bool:
     "Tell whether weights are of a whole `RetrievalNet`, not only of a trunk."
-    return any(".trunk." in f".{key}" for key in weights.state)
+    parts = {part for key in weights.state for part in key.split(".")}
+    return "trunk" in parts and bool(parts & {"pooling", "projection"})
 
 
 def _without_description(weights: Weights) -> str:
@@ -393,7 +394,8 @@ def _without_description(weights: Weights) -> str:
         )
     return (
         f"{weights.kind} ({first}), and the file does not say of which network; name it: "
-        f"create_model('resnet50', weights={str(weights.path)!r}), or 'timm:' and a name of timm"
+        f"create_model('resnet50', weights={str(weights.path)!r}), or in a shell "
+        f"deepir_convert {weights.path} --arch resnet50; 'timm:' stands before a name of timm"
     )
 
 # %% ../nbs/api/22_checkpoints.ipynb #9fb76c94
@@ -452,22 +454,24 @@ def _unpack(
 def _from_weights(weights: Weights, net: RetrievalNet | None) -> RetrievalNet:
     "Fill a network, or its trunk, with weights that come without a description."
     if net is not None:
-        is_whole = _is_whole(weights)
-        fill_with(
-            weights, net if is_whole else net.trunk, "the network" if is_whole else "its trunk"
-        )
+        if _is_whole(weights):
+            fill_with(weights, net, "the network")
+        else:
+            fill_with(weights, getattr(net.trunk, "net", net.trunk), "its trunk")  # timm's, if so
         return net.eval()
-    if weights.arch is None or not is_arch(weights.arch):
+    if weights.arch not in torchvision_archs():
         raise ValueError(f"{weights.path}: {_without_description(weights)}")
+    net = _blank(weights.arch, {})
     try:
-        net = create_model(weights.arch, weights=weights.path).eval()
+        trunk = fit(weights, net.trunk.state_dict(), weights.arch)
     except ValueError as reason:
         raise ValueError(
             f"{reason}; the file names {weights.arch!r}: if timm's is meant, "
             f"create_model('timm:{weights.arch}', weights={str(weights.path)!r})"
         ) from reason
+    _fill(net, {"pooling.p": torch.tensor([3.0]), **{f"trunk.{k}": v for k, v in trunk.items()}})
     net.meta["trained"] = "not for retrieval"
-    return net
+    return net.eval()
 
 
 def _path_of(model):

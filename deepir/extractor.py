@@ -923,7 +923,11 @@ class Extractor:
         Raise ValueError if it is damaged, FileNotFoundError if a file is missing, and OSError if
         the hub cannot be reached. Only the hub needs the extra: `pip install 'deepir[hub]'`.
         """
-        extractor = cls(plugin("read_pretrained")(name, revision), **settings)
+        net = plugin("read_pretrained")(name, revision)
+        try:
+            extractor = cls(net, **settings)
+        except ValueError as reason:
+            raise ValueError(f"{name}: {reason}") from reason
         extractor.name = str(name)
         return extractor
 

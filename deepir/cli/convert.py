@@ -12,11 +12,11 @@ from pathlib import Path
 
 import torch
 
-from ..checkpoints import load_model, model_options, read_checkpoint, save_model
+from ..checkpoints import load_model, model_options, pack, read_checkpoint, save_model
 from .flags import Parser, add_common_flags, check_output, command
 from ..core import evaluating, printable
 from ..extractor import Extractor
-from ..nets import RetrievalNet
+from ..nets import RetrievalNet, create_model
 
 # %% ../../nbs/api/cli/40_convert.ipynb #e3b95b21
 def convert_parser() -> argparse.ArgumentParser:
@@ -24,12 +24,19 @@ def convert_parser() -> argparse.ArgumentParser:
     p = Parser(
         description="Read a checkpoint safely, say what is in it, and write it as plain tensors."
     )
-    p.add_argument("checkpoint", type=Path, help="a file of the original or of deepir")
+    p.add_argument(
+        "checkpoint", type=Path, help="a file of deepir, of the original, of cirtorch, or weights"
+    )
     p.add_argument(
         "output",
         nargs="?",
         type=Path,
         help="the file to write (default: CHECKPOINT with the ending .deepir.pt)",
+    )
+    p.add_argument(
+        "--arch",
+        help="for a file of nothing but weights: the network that they are of, such as resnet50 or "
+        "timm:resnet50",
     )
     p.add_argument("--inspect", action="store_true", help="write nothing, only say what is in it")
     p.add_argument(
@@ -118,17 +125,18 @@ def deepir_convert(
         if not (args.onnx or args.output) and output.exists():
             raise ValueError(f"{output}: exists; name the file to write after the checkpoint")
         check_output(args.onnx or output)
-    print(_contents_of(read_checkpoint(args.checkpoint)))
+    built = create_model(args.arch, weights=args.checkpoint).eval() if args.arch else None
+    print(_contents_of(pack(built, output) if args.arch else read_checkpoint(args.checkpoint)))
     if args.inspect:
         return
     if args.onnx:
         from deepir.interop.onnx import export_onnx
 
         words = {"whiten": args.whiten, "whitenp": args.whitenp}
-        extractor = Extractor.from_original(args.checkpoint, **words, device="cpu")
+        extractor = Extractor.from_original(built or args.checkpoint, **words, device="cpu")
         print(f"written to {export_onnx(extractor, args.onnx)}")
         return
-    net = load_model(args.checkpoint)
+    net = built or load_model(args.checkpoint)
     if output.exists() and output.samefile(args.checkpoint):
         raise ValueError(f"{output}: this is the checkpoint itself; give another file to write")
     save_model(net, output)

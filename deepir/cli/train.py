@@ -103,7 +103,7 @@ def train_parser() -> argparse.ArgumentParser:
         help="e.g. resnet50_rmac, mobilenet_v2, timm:... (default: %(default)s)",
     )
     p.add_argument(
-        "--weights", help="of the trunk, as torchvision names them: DEFAULT is ImageNet's"
+        "--weights", help="of the trunk: a file, or a name of its library: DEFAULT is ImageNet's"
     )
     p.add_argument(
         "--out-dim",
