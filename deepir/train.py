@@ -70,7 +70,9 @@ class TrainConfig:
 
     loss: str | Callable = "ap"  # a name such as "tap", a loss object, or f(descriptors, labels)
     loss_options: dict = field(default_factory=dict)  # arguments of a loss given by name
-    projection: str | None = None  # start "whiten" or "keep" it; None: whiten a pretrained trunk
+    projection: str | None = (
+        None  # its start: "whiten", "teacher", "keep"; None: keep it unless it is new
+    )
     distill: str = "regression"  # from a teacher: "regression", "relational" or "asymmetric"
     distill_weight: float = 0.5  # share of that in the loss, 0 to 1; 1 leaves the labels aside
     steps: int = 600  # steps in all, at least 1
@@ -136,7 +138,7 @@ _LEAST_WHOLE_NUMBERS = {"steps": 1, "p": 2, "k": 2, "chunk": 1, "warmup": 0, "se
 _LEAST_WHOLE_NUMBERS |= {"mine_every": 1, "mine_from": 4, "negatives": 1, "among": 0}
 _RATES = ("lr", "p_factor", "loss_factor", "weight_decay", "clip", "distill_weight")
 _CHOICES = {
-    "projection": ("whiten", "keep"),
+    "projection": ("whiten", "teacher", "keep"),
     "distill": ("regression", "relational", "asymmetric"),
     "optimizer": ("adam", "sgd"),
     "schedule": ("linear", "cosine", "constant"),
@@ -177,38 +179,66 @@ def _say_defaults(named: TrainConfig, fitted: TrainConfig) -> None:
         print(f"k={fitted.k} instead of 8: no landmark has more photos", file=sys.stderr)
 
 # %% ../nbs/api/57_train.ipynb #b576b0db
-def _whitens(net: RetrievalNet, wanted: str | None) -> bool:
-    "Tell whether a training starts by whitening; ValueError if it should and can't."
-    if wanted == "whiten":
-        if type(net.projection) is not nn.Linear or net.projection.bias is None:
-            raise ValueError(
-                "projection='whiten': the network has no linear projection with a bias to write "
-                "the whitening into; give create_model an out_dim"
-            )
-        return True
-    return wanted is None and net.has_new_projection()
+def _start_of(net: RetrievalNet, config: TrainConfig, teacher: "_Teacher | None") -> str | None:
+    "Choose the projection that a training starts with; None: the one that the network has."
+    wanted = config.projection
+    if wanted is None and net.has_new_projection():
+        imitates = teacher is not None and config.distill != "relational"
+        return "teacher" if imitates and config.distill_weight > 0 else "whiten"
+    if wanted in (None, "keep"):
+        return None
+    if type(net.projection) is not nn.Linear or net.projection.bias is None:
+        raise ValueError(
+            f"projection={wanted!r}: the network has no linear projection with a bias to write "
+            "into; give create_model an out_dim"
+        )
+    if wanted == "teacher" and teacher is None:
+        raise ValueError("projection='teacher': there is no teacher; give one")
+    return wanted
 
 
-def _whiten_projection(
+def _set_projection(
     net: RetrievalNet,  # with `norm_pooled` and a projection (C, D), which is set
     dataset: Dataset,  # photos to train on
     seed: int = 0,  # of the sample
     store: Path | None = None,  # folder that keeps descriptors if the process is killed
+    teacher: "_Teacher | None" = None,  # whose descriptors are predicted; None: whiten
     **resources,  # of `Extractor`: device, threads
 ) -> int:  # photos that were described
-    "Let the projection of a network whiten; ValueError if there are too few photos for that."
+    "Set the projection that training starts with; ValueError if there are too few photos for it."
     dim = len(net.projection.weight)
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.permutation(len(dataset))[: max(1500, 3 * dim)])
     pooled = RetrievalNet(net.trunk, net.pooling, neck=net.neck, preprocess=net.preprocess)
     extractor = Extractor(pooled, max_size=1024, **resources)
     features = extractor.extract(Subset(dataset, chosen), store, on_error="skip", progress=False)
-    linear = Whitening.fit(features.desc[:], dim=dim, power=0.25).as_linear()
-    scale = dim**0.5 / linear.weight.norm()  # of the size that layers begin with
+    desc = features.desc[:]
+    if teacher is None:
+        linear = Whitening.fit(desc, dim=dim, power=0.25).as_linear()
+        weight, bias = linear.weight, linear.bias
+    else:
+        described = _find_in_order(features.keys, [dataset.keys[i] for i in chosen])
+        weight, bias = _ridge_regression(desc, teacher(chosen[described]))
+    scale = dim**0.5 / weight.norm()  # of the size that layers begin with
     with torch.no_grad():
-        net.projection.weight.copy_(scale * linear.weight)
-        net.projection.bias.copy_(scale * linear.bias)
+        net.projection.weight.copy_(scale * weight)
+        net.projection.bias.copy_(scale * bias)
     return len(features)
+
+
+def _ridge_regression(
+    x: Tensor,  # (N, C)
+    y: Tensor,  # (N, D)
+    ridge: float = 1.0,  # added to the squares of x, as many as this number of photos have
+) -> tuple[Tensor, Tensor]:  # weight (D, C) and bias (D,), so that x @ weight.T + bias is near y
+    "Fit a linear layer."
+    x, y = x.double(), y.double()
+    mean_x, mean_y = x.mean(0), y.mean(0)
+    x, y = x - mean_x, y - mean_y
+    covariance = x.T @ x
+    covariance.diagonal().add_(ridge * covariance.trace() / len(x))
+    weight = torch.linalg.solve(covariance, x.T @ y).T
+    return weight, mean_y - weight @ mean_x
 
 # %% ../nbs/api/57_train.ipynb #04c02eb8
 def _distillation_loss(
@@ -281,11 +311,12 @@ def _check_teacher(net: RetrievalNet, teacher: _Teacher | None, config: TrainCon
         return
     projection = net.projection
     dim = projection.out_features if isinstance(projection, nn.Linear) else pooled_dim(net)
-    if config.distill != "relational" and dim != teacher.dim:
+    imitates = config.distill != "relational" or config.projection == "teacher"
+    if imitates and dim != teacher.dim:
         raise ValueError(
             f"teacher: its descriptors have {teacher.dim} dimensions, those of the network {dim}; "
-            f"distill={config.distill!r} needs equal numbers: build the network with "
-            f"out_dim={teacher.dim}, or choose distill='relational'"
+            f"build the network with out_dim={teacher.dim}, or choose distill='relational' without "
+            "projection='teacher'"
         )
     if config.distill == "asymmetric" and not takes_triplets(loss):
         try:
@@ -863,7 +894,7 @@ class _Training:
     val: Dataset | None = None  # to evaluate on
     log: "_Log | None" = None  # in the first process
     teacher: _Teacher | None = None
-    whitens: bool = False  # does training begin by whitening the projection?
+    start_with: str | None = None  # "whiten" or "teacher": a projection that is set beforehand
     step: int = 0  # steps done
     has_started: bool = False  # is the projection what training begins with?
     best: dict | None = None  # weights of the best evaluation, on the CPU, if they are kept
@@ -880,7 +911,7 @@ class _Training:
 
     def prepare(self) -> None:
         "Bring network and loss to the device, in training mode, and make what steps need."
-        if self.whitens:
+        if self.start_with is not None:
             self.net.norm_pooled = self.net.meta["norm_pooled"] = True
         # The order in memory that convolutions like best
         self.net.to(self.device, memory_format=torch.channels_last).train()
@@ -921,7 +952,7 @@ class _Training:
 
     def resume_or_save(self) -> None:
         "Continue from a saved state, or write the first one."
-        self.has_started = not self.whitens
+        self.has_started = self.start_with is None
         state = None if self.checkpoint is None else _load_state(self.state_path)
         if state is not None:
             self._resume(state)
@@ -936,19 +967,23 @@ class _Training:
         check_agreement(self.step, message + "see the same folder", self.device)
 
     def start(self, show: bool) -> None:
-        "Whiten the projection, if training begins with that and hasn't begun."
+        "Set the projection, if training begins with that and hasn't begun."
         if self.has_started:
             return
         if self.rank == 0:
+            teacher = self.teacher if self.start_with == "teacher" else None
+            what = "whitens" if teacher is None else "predicts the teacher's descriptors best"
             resources = {"device": self.device, "threads": self.threads}
             store = self._folder_for("start")
             try:
-                n = _whiten_projection(self.net, self.dataset, self.config.seed, store, **resources)
+                n = _set_projection(
+                    self.net, self.dataset, self.config.seed, store, teacher, **resources
+                )
                 if show:
-                    print(f"the projection starts as a whitening of {n} photos", file=sys.stderr)
+                    print(f"the projection starts as one that {what} ({n} photos)", file=sys.stderr)
             except ValueError as e:
-                if self.config.projection == "whiten":
-                    raise ValueError(f"projection='whiten': {e}") from e
+                if self.config.projection is not None:
+                    raise ValueError(f"projection={self.config.projection!r}: {e}") from e
                 warnings.warn(f"the projection starts at random: {e}", stacklevel=2)
         broadcast_weights(self.net)
         self.has_started = True
@@ -1228,7 +1263,7 @@ def train(
             val=val,
             log=_Log(log, val.modes if val else ()) if log and rank == 0 else None,
             teacher=teacher,
-            whitens=_whitens(net, named.projection),
+            start_with=_start_of(net, named, teacher),
             history=History(failed=failed),
         )
         show = progress and rank == 0

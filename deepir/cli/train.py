@@ -112,9 +112,10 @@ def train_parser() -> argparse.ArgumentParser:
     )
     p.add_argument(
         "--projection",
-        choices=["whiten", "random", "none"],
+        choices=["whiten", "teacher", "random", "none"],
         help="projection to begin with: one that whitens the trunk's descriptors of training "
-        "photos, a random one, or none (default: whiten with --weights, else random)",
+        "photos, one that predicts a teacher's descriptors, a random one, or none (default: with "
+        "--weights one of the first two, else random)",
     )
     p.add_argument(
         "--pooling",
@@ -266,11 +267,10 @@ def read_train_args(
         args = train_parser().parse_args([*_flags_of_file(args.config), *argv])
     if args.val is None and "ToyLandmarks" in args.dataset:
         args.val = "ToyLandmarks"
-    if args.projection is None:
-        args.projection = "whiten" if args.weights else "random"
-        named_projection = {}
-    else:
-        named_projection = {"projection": "whiten" if args.projection == "whiten" else "keep"}
+    named_projection = {}
+    if args.projection is not None:
+        is_set = args.projection in ("whiten", "teacher")
+        named_projection["projection"] = args.projection if is_set else "keep"
     if args.projection == "none" and args.out_dim is not None:
         raise ValueError(
             f"--out-dim {args.out_dim}: with --projection none, descriptors have the dimensions of "
