@@ -229,14 +229,14 @@ def _set_projection(
 def _ridge_regression(
     x: Tensor,  # (N, C)
     y: Tensor,  # (N, D)
-    ridge: float = 1.0,  # added to the squares of x, as many as this number of photos have
+    decay: float = 0.03,  # of the weights, relative to the mean variance of x
 ) -> tuple[Tensor, Tensor]:  # weight (D, C) and bias (D,), so that x @ weight.T + bias is near y
     "Fit a linear layer."
     x, y = x.double(), y.double()
     mean_x, mean_y = x.mean(0), y.mean(0)
     x, y = x - mean_x, y - mean_y
     covariance = x.T @ x
-    covariance.diagonal().add_(ridge * covariance.trace() / len(x))
+    covariance.diagonal().add_(decay * covariance.trace() / len(covariance))
     weight = torch.linalg.solve(covariance, x.T @ y).T
     return weight, mean_y - weight @ mean_x
 
