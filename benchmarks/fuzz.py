@@ -498,7 +498,27 @@ class Process:
     task: tuple | None = None
     rest: deque = field(default_factory=deque)  # inputs of the task that are not done
     since: float = 0.0  # when it last said something
+    computed: float = 0.0  # how long it had computed then, seconds
     batches: int = 0
+
+    def heard(self) -> None:
+        "Remember that it has said something."
+        self.since, self.computed = time.monotonic(), self._seconds()
+
+    def is_late(self, seconds: float) -> bool:
+        "Tell whether it computes longer than allowed, or waits very long: others use the machine."
+        waits = time.monotonic() - self.since
+        return waits > seconds and (
+            self._seconds() - self.computed > seconds or waits > 10 * seconds
+        )
+
+    def _seconds(self) -> float:
+        try:
+            text = Path(f"/proc/{self.process.pid}/stat").read_text()
+        except OSError:  # not Linux, or it has ended
+            return time.monotonic()
+        user, system = text.rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 class Campaign:
@@ -545,7 +565,7 @@ class Campaign:
                 fault = None
                 if process.pipe in ready:
                     fault = self._listen(process)
-                elif time.monotonic() - process.since > seconds:
+                elif process.is_late(seconds):
                     os.kill(process.process.pid, signal.SIGUSR1)
                     time.sleep(0.3)
                     place = _last_place(self, process)
@@ -581,7 +601,9 @@ class Campaign:
         process = self.context.Process(target=_worker, args=args, daemon=True)
         process.start()
         there.close()
-        return Process(number, process, here, since=time.monotonic())
+        worker = Process(number, process, here)
+        worker.heard()
+        return worker
 
     def _give(self, process: Process, tasks: deque, seed: int) -> None:
         if not tasks:
@@ -589,7 +611,7 @@ class Campaign:
         kind, numbers = tasks.popleft()
         process.task, process.rest = (kind, seed), deque(numbers)
         process.batches += 1
-        process.since = time.monotonic()
+        process.heard()
         process.pipe.send((kind, seed, list(numbers)))
 
     def _listen(self, process: Process) -> Verdict | None:
@@ -597,7 +619,7 @@ class Campaign:
         try:
             while process.pipe.poll():
                 answer = process.pipe.recv()
-                process.since = time.monotonic()
+                process.heard()
                 if isinstance(answer, str):
                     sys.exit(answer)
                 if answer is not None:  # None: an input is made, and will be read

@@ -461,7 +461,7 @@ def _from_weights(weights: Weights, net: RetrievalNet | None) -> RetrievalNet:
         return net.eval()
     if weights.arch not in torchvision_archs():
         raise ValueError(f"{weights.path}: {_without_description(weights)}")
-    net = _blank(weights.arch, {})
+    net = _blank(weights.arch, {}, weights.state)
     try:
         trunk = fit(weights, net.trunk.state_dict(), weights.arch)
     except ValueError as reason:
@@ -502,7 +502,7 @@ def _build(meta, state):
         raise ValueError(
             f"its projection has out_dim={out_dim} by its options, {found} by its weights"
         )
-    net = _blank(name, options, sum(tensor.numel() for tensor in state.values()))
+    net = _blank(name, options, state)
     if weight is not None:
         has_bias = "projection.bias" in state
         device = next(net.parameters()).device
@@ -512,7 +512,7 @@ def _build(meta, state):
     return net
 
 
-def _blank(name, options, n_weights):
+def _blank(name, options, state):
     "Build a network whose weights will be replaced, if possible without memory for them."
     if not name.startswith("timm:"):  # timm tries its networks on photos, which takes real weights
         try:
@@ -523,6 +523,7 @@ def _blank(name, options, n_weights):
                 return net
         except (NotImplementedError, RuntimeError):
             pass  # a RegNet computes its layers with tensors
+    n_weights = sum(tensor.numel() for tensor in state.values())
     if (expected := _count_weights(name)) > 2 * n_weights + 10**6:
         raise ValueError(
             f"{name} has {expected / 1e6:.0f} million weights, the file has "

@@ -53,7 +53,7 @@ from .eval import evaluate
 from .extractor import Extractor, read_ahead
 from .files import lock, sync, writing
 from .images import ImageError, imagenet, naming, parse_transforms, to_tensor
-from .losses import make_loss, relevance, takes_triplets
+from .losses import ArcFaceLoss, make_loss, relevance, takes_triplets
 from .metrics import as_text
 from .nets import RetrievalNet, pooled_dim
 from .pickles import load_torch
@@ -229,14 +229,14 @@ def _set_projection(
 def _ridge_regression(
     x: Tensor,  # (N, C)
     y: Tensor,  # (N, D)
-    decay: float = 0.03,  # of the weights, relative to the mean variance of x
+    ridge: float = 1.0,  # added to the squares of x, as many as this number of photos have
 ) -> tuple[Tensor, Tensor]:  # weight (D, C) and bias (D,), so that x @ weight.T + bias is near y
     "Fit a linear layer."
     x, y = x.double(), y.double()
     mean_x, mean_y = x.mean(0), y.mean(0)
     x, y = x - mean_x, y - mean_y
     covariance = x.T @ x
-    covariance.diagonal().add_(decay * covariance.trace() / len(covariance))
+    covariance.diagonal().add_(ridge * covariance.trace() / len(x))
     weight = torch.linalg.solve(covariance, x.T @ y).T
     return weight, mean_y - weight @ mean_x
 
@@ -555,6 +555,11 @@ def _find_in_order(keys: list, among: list) -> list[int]:
     return positions
 
 # %% ../nbs/api/57_train.ipynb #5b028946
+def _dim_of(net: RetrievalNet) -> int:
+    "Return the dimensions of a network's descriptors."
+    return net.projection.out_features if net.projection is not None else pooled_dim(net)
+
+
 def _apply_loss(loss: Callable, desc: Tensor, labels: Tensor) -> Tensor:
     "Call a loss with a batch, or with the triplets that lie one after the other in it."
     if takes_triplets(loss):
@@ -1244,6 +1249,8 @@ def train(
             if on_error == "raise":
                 _check_readable(val, threads)
         loss = make_loss(named.loss, named.loss_options)
+        if isinstance(loss, ArcFaceLoss) and loss.centres is None:
+            loss.make_centres(len(set(dataset.labels)), _dim_of(net))
         _check_teacher(net, teacher, named, loss)
         config = _fit_to_data(named, groups, takes_triplets(loss))
         training = _Training(
