@@ -52,7 +52,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ARCH = "efficientnet_lite0"
 DIM = 384
 FROZEN_BLOCKS = 5  # of the trunk, and its stem: they see edges and textures, which stay useful
-SETTINGS = {"max_size": 512, "scales": [1.0]}  # of the finished extractor
+SETTINGS = {"max_size": 512, "scales": [1.0, 0.7071]}  # of the finished extractor
 N_WHITENING = 1500  # photos that a whitening is learned on
 MAX_MB = 8.0
 
@@ -122,7 +122,7 @@ def load_photos(data: Path, judge: bool) -> Photos:
 def learn_whitening(net: RetrievalNet, photos: Dataset, dim: int, store: Path) -> Whitening:
     "Learn a whitening on a sample of photos."
     sample = np.sort(np.random.default_rng(1).permutation(len(photos))[:N_WHITENING])
-    extractor = Extractor(net, **SETTINGS, whiten="none", device="cpu")
+    extractor = Extractor(net, max_size=SETTINGS["max_size"], whiten="none", device="cpu")
     features = extractor.extract(Subset(photos, sample), store, shard=128)
     return Whitening.fit(features.desc[:], dim=dim, power=0.25)
 
