@@ -11,7 +11,6 @@ import math
 from collections import OrderedDict
 from pathlib import Path
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
