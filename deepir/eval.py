@@ -343,8 +343,9 @@ def _find_extractor(model, dataset: Dataset, options: dict) -> Extractor:
         model = "toy"
     if model is None:
         raise ValueError(
-            f"{dataset.name}: evaluate needs a model, or load_feats: name a checkpoint file, a "
-            "network such as 'resnet50' or 'timm:...', or give a network or an Extractor"
+            f"{dataset.name}: evaluate needs a model, or load_feats: name 'landmarks', a "
+            "checkpoint file or a network such as 'resnet50' or 'timm:...', or give a network or "
+            "an Extractor"
         )
     return Extractor.from_original(model, **options)
 

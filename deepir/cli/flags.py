@@ -322,8 +322,8 @@ def model_of(
     if getattr(args, "dataset", "").startswith("ToyLandmarks"):
         return "toy"
     raise ValueError(
-        "no model is named: give --checkpoint a checkpoint file, an embedded model such as toy, or "
-        "a network off the shelf such as resnet50"
+        "no model is named: give --checkpoint landmarks, which comes with deepir, a checkpoint "
+        "file, or a network off the shelf such as resnet50"
     )
 
 # %% ../../nbs/api/cli/00_flags.ipynb #bf3cc611
