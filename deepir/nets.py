@@ -437,7 +437,8 @@ def trunk_by_name(
     if name.startswith("timm:"):
         return plugin("timm")(name.removeprefix("timm:"), weights, pooling)
     base, pyramid = architectures.get(name, (name, ""))
-    if base not in ("tiny", *lite_networks, *torchvision_archs()):
+    is_own = base == "tiny" or base in lite_networks  # then torchvision, which is slow, stays out
+    if not is_own and base not in torchvision_archs():
         raise unknown_name("network", name, [*architectures, *torchvision_archs()])
     if base.startswith("vit_"):
         from_file = is_weights_file(weights)
