@@ -647,9 +647,10 @@ class Extractor:
         scales and for a trunk named off the shelf, and the other poolings are for such a trunk;
         "power" is for scales, as in cirtorch.
         """
-        is_trunk = isinstance(model, str) and is_arch(model)
         is_for_scales = pooling in (None, "gem", "power", "mean")
-        is_for_trunk = not is_for_scales or (pooling == "gem" and is_trunk)
+        is_for_trunk = not is_for_scales
+        if pooling == "gem":  # asked only then, because torchvision is slow to import
+            is_for_trunk = isinstance(model, str) and is_arch(model)
         net = _as_net(model, pooling if is_for_trunk else None)
         if "max_size" not in settings:  # the original describes photos at their own size
             settings["max_size"] = net.settings.get("max_size")
