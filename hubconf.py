@@ -1,4 +1,4 @@
-"""Models in one line: `torch.hub.load("deepir/deepir", "extractor", "toy")`."""
+"""Models in one line: `torch.hub.load("deepir/deepir", "extractor")`."""
 
 dependencies = [
     "torch",
@@ -9,10 +9,11 @@ dependencies = [
     "tqdm",
     "PIL",
     "filelock",
+    "safetensors",
 ]
 
 
-def extractor(model="toy", **settings):
+def extractor(model="landmarks", **settings):
     """Return a `deepir.Extractor`, whose `encode` turns photos into descriptors.
 
     `model` is an embedded model, a file, or a name such as "resnet50" or "timm:resnet50".
@@ -23,7 +24,7 @@ def extractor(model="toy", **settings):
     return Extractor(model, **settings)
 
 
-def model(name="toy"):
+def model(name="landmarks"):
     """Return the network itself, a torch module: photos (B, 3, H, W) to descriptors (B, D)."""
     from deepir.checkpoints import load_model
 

@@ -370,7 +370,7 @@ def evaluate(
     dataset="ToyLandmarks",  # a name, a command string, a folder or a `Dataset`
     model=None,  # an `Extractor`, or what it takes: a name, a checkpoint, a network
     trfs="",  # transforms; a list of strings: several scales
-    pooling: str | None = None,  # over scales: "gem" or "mean"; of a trunk: see `create_model`
+    pooling: str | None = None,  # over scales: "gem", "power", "mean"; else of a trunk
     gemp: float = 3,  # power of "gem" over scales
     whiten=None,  # name stored with the model, .npz file, `Whitening` or "none"; None: the model's
     whitenp: float | None = None,  # power of the whitening; None: its own

@@ -633,7 +633,7 @@ class Extractor:
         cls,
         model,  # as for `Extractor`
         trfs: str | Sequence[str] = "",  # transforms; several strings are several scales
-        pooling: str | None = None,  # over scales: "gem" or "mean"; of a trunk: see `create_model`
+        pooling: str | None = None,  # over scales: "gem", "power", "mean"; else of a trunk
         gemp: float = 3.0,  # power of "gem" over scales
         whiten: Whitening | str | Path | None = None,  # None: the model's own; "none": none
         whitenp: float | None = None,  # power of the whitening; None: its own

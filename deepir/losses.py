@@ -714,8 +714,6 @@ def make_loss(
     loss: str
     | Callable,  # "ap", "ap(nq=25)", a loss object, or a function of (descriptors, labels)
     options: dict | None = None,  # arguments of a loss given by name
-    n_classes: int | None = None,  # landmarks, for a loss with centres
-    dim: int | None = None,  # dimensions of a descriptor, for a loss with centres
 ) -> Callable:
     "Return a loss from its name and options; a loss object is returned as it is."
     if isinstance(loss, str):
@@ -726,8 +724,6 @@ def make_loss(
         raise ValueError(
             f"options {options} belong to a loss given by name; {_describe(loss)} has its own"
         )
-    if isinstance(loss, ArcFaceLoss) and loss.centres is None and n_classes is not None:
-        loss.make_centres(n_classes, dim)
     return loss
 
 

@@ -1,6 +1,6 @@
 """Make the model in the box, deepir/assets/landmarks.pt, from ImageNet weights and real photos.
 
-    python tools/make_landmarks_model.py DATA [--work DIR] [--out FILE] [--steps 400] [--judge]
+    python tools/make_landmarks_model.py DATA [--work DIR] [--out FILE] [--steps 140] [--judge]
         [--weights FILE] [--seed 0] [--precision float32] [--threads 2]
 
 DATA holds the folders landmarks/, wonders7/ and grocery31/ to train on, and the folders to validate
@@ -196,7 +196,7 @@ def main() -> None:
     p.add_argument("data", type=Path)
     p.add_argument("--work", type=Path, help="folder to keep the work in")
     p.add_argument("--out", type=Path, help="file to write the model to")
-    p.add_argument("--steps", type=int, default=400)
+    p.add_argument("--steps", type=int, default=140)
     p.add_argument("--judge", action="store_true", help="leave 11 landmarks out, to judge by them")
     p.add_argument("--weights", default="DEFAULT", help="file of ImageNet weights of the trunk")
     p.add_argument("--precision", default="float32", help="or bf16, if the processor has AMX")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..checkpoints import pack, unpack
 from ..core import printable, require
-from ..files import crc32_of, open_regular, writing
+from ..files import crc32_of, read_json, write_json, writing
 from ..nets import RetrievalNet
 from ..safetensors import load_safetensors, save_safetensors
 
@@ -41,7 +41,7 @@ def write_pretrained(
         tensors |= {f"whitenings.{whitening}.{array}": state[array] for array in _arrays}
     data["whitenings"] = whitenings
     try:
-        text = json.dumps(data, indent=2, allow_nan=False)
+        json.dumps(data, allow_nan=False)
     except ValueError as reason:
         raise ValueError(
             f"{folder}: not written: infinity or NaN is no JSON ({reason})"
@@ -50,15 +50,10 @@ def write_pretrained(
     save_safetensors(tensors, folder / _weights)
     # The configuration comes last: with its checksum, old and new files are never taken for a pair.
     data["crc32"] = crc32_of(folder / _weights)
-    text = json.dumps(data, indent=2, allow_nan=False)
-    name = name or folder.resolve().name
-    _write_text(folder / _card, card or _card_of(extractor, name))
-    _write_text(folder / _config, text + "\n")
-
-
-def _write_text(path: Path, text: str) -> None:
-    with writing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    card = card or _card_of(extractor, name or folder.resolve().name)
+    with writing(folder / _card) as temporary:
+        temporary.write_text(card, encoding="utf-8")
+    write_json(folder / _config, data, indent=2)
 
 
 def _card_of(extractor, name: str) -> str:
@@ -106,8 +101,8 @@ def read_folder(
             raise FileNotFoundError(
                 f"{folder}: no {name} in this folder; expected what save_pretrained writes"
             )
-    config = _read_config(folder / _config)
-    if config.get("format") != "deepir 2":
+    config = read_json(folder / _config, "not JSON")
+    if not isinstance(config, dict) or config.get("format") != "deepir 2":
         raise ValueError(
             f"{folder / _config}: not of deepir, because its format is not 'deepir 2'; a network "
             f"of timm is named by Extractor('timm:NAME')"
@@ -130,28 +125,6 @@ def read_folder(
             raise ValueError(f"{folder / _weights}: {missing[0]:.80} is missing")
         states[name] = {**settings, **{array: tensors.pop(key) for array, key in keys.items()}}
     return unpack({**config, "state_dict": tensors, "whitenings": states}, folder)
-
-
-_longest_config = 2**20  # bytes
-
-
-def _read_config(path: Path) -> dict:
-    "Read a JSON file; every failure is one line."
-    with open_regular(path) as file:
-        text = file.read(_longest_config + 1)
-    if len(text) > _longest_config:
-        raise ValueError(f"{path}: more than {_longest_config} bytes, which is no configuration")
-
-    def refuse(number):
-        raise ValueError(f"{number} is no JSON")
-
-    try:
-        config = json.loads(text.decode(), parse_constant=refuse)
-    except (ValueError, RecursionError) as reason:
-        raise ValueError(f"{path}: not JSON: {str(reason)[:200]}") from None
-    if not isinstance(config, dict):
-        raise ValueError(f"{path}: expected a JSON object")
-    return config
 
 # %% ../../nbs/api/interop/60_hub.ipynb #86689774
 _repository = r"[\w-][\w.-]{0,95}/[\w-][\w.-]{0,95}"
