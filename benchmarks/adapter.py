@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from landmarks import mobilenet, split
+from landmarks import off_the_shelf, split
 from measure import peak_memory, write_random_descriptors
 from torch import Tensor
 
@@ -59,7 +59,7 @@ def random_pairs(labels: list, per_landmark: int = 300) -> list[tuple[int, int]]
 def measure_quality(args: argparse.Namespace) -> None:
     "Compare whitenings and adapters."
     photos = split(ImageListLabels(args.photos / "labels.txt", args.photos / "jpg"))
-    extractor = Extractor(mobilenet(args.weights), max_size=args.max_size, whiten=None)
+    extractor = Extractor(off_the_shelf(args.weights), max_size=args.max_size, whiten=None)
     with reuse_memory():
         stores = (args.store / "train", args.store / "test") if args.store else (None, None)
         seen, train_desc = describe(extractor, photos.train, stores[0])

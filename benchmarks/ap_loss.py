@@ -60,15 +60,14 @@ def step(batch: Batch, loss: Callable) -> None:
     loss(*batch).backward()
 
 
-def print_differences(n: int = 256) -> None:
-    "Compare losses and gradients in float64."
-    batch = random_batch(n, torch.float64)
-    losses = [loss(*batch) for loss in (dense, deepir)]
-    gradients = [torch.autograd.grad(loss, batch.scores)[0] for loss in losses]
+def print_differences(scores: Tensor, labels: Tensor, formula: Callable, loss: Callable) -> None:
+    "Compare two losses and their gradients, of scores in float64."
+    losses = [f(scores, labels) for f in (formula, loss)]
+    gradients = [torch.autograd.grad(value, scores)[0] for value in losses]
     difference = abs(losses[0] - losses[1]).item()
     gradient_difference = (gradients[0] - gradients[1]).abs().max().item()
     print(
-        f"float64, {n} x {n}: losses differ by {difference:.0e}, "
+        f"float64, {len(scores)} x {len(scores)}: losses differ by {difference:.0e}, "
         f"gradients by {gradient_difference:.0e}"
     )
 
@@ -96,7 +95,7 @@ def main() -> None:
         f"APLoss is {baseline.seconds / ours.seconds:.1f} times faster and needs "
         f"{baseline.mb / ours.mb:.1f} times less memory above the batch itself"
     )
-    print_differences()
+    print_differences(*random_batch(256, torch.float64), dense, deepir)
     scores_mb = 2 * large**2 * 4 / 1e6
     print(
         f"{large} x {large}: scores and their gradient take {scores_mb:.0f} MB, "

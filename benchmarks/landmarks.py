@@ -57,10 +57,10 @@ def split(photos: Dataset, n_landmarks: int = 30, n_test_photos: int = 500) -> S
     return Split(Subset(photos, np.flatnonzero(is_train)), Subset(photos, np.sort(test)))
 
 
-def mobilenet(weights: Path) -> RetrievalNet:
-    "Return MobileNetV2 from ImageNet, with GeM whose power is learned and without a projection."
-    trunk = torchvision.models.mobilenet_v2().features
-    file = weights / "mobilenet_v2-features-fp16.pth"
+def off_the_shelf(weights: Path, name: str = "mobilenet_v2") -> RetrievalNet:
+    "Return a network from ImageNet, with GeM whose power is learned and without a projection."
+    trunk = getattr(torchvision.models, name)().features
+    file = weights / f"{name}-features-fp16.pth"
     trunk.load_state_dict(torch.load(file, weights_only=True))
     return RetrievalNet(trunk, GeM(3.0))
 
@@ -136,12 +136,12 @@ def main() -> None:
     )
     begin = time.perf_counter()
     with reuse_memory():
-        baseline = score(mobilenet(args.weights), photos)
+        baseline = score(off_the_shelf(args.weights), photos)
         scores = {"off the shelf": baseline}
         print(f"off the shelf: {baseline.plain} plain, {baseline.whitened} whitened", flush=True)
         for loss in args.losses:
             start = time.perf_counter()
-            net = with_projection(mobilenet(args.weights), baseline.whitening)
+            net = with_projection(off_the_shelf(args.weights), baseline.whitening)
             history = train_on(net, photos.train, loss, args)
             minutes = (time.perf_counter() - start) / 60
             scores[loss] = score(net, photos)

@@ -30,15 +30,13 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch
-from landmarks import learn_whitening, mobilenet, split, with_projection
+from landmarks import learn_whitening, off_the_shelf, split, with_projection
 
-from deepir.core import Call, parse_calls, reuse_memory, seeded
+from deepir.core import Call, parse_calls, reuse_memory
 from deepir.datasets import Dataset, ImageListLabels, LabelledDataset
 from deepir.eval import evaluate
 from deepir.losses import make_loss
 from deepir.nets import RetrievalNet
-from deepir.pooling import GeM
 from deepir.train import train
 
 ALL = "ap, tap, smooth_ap, recall_at_k, all_triplets, contrastive, triplet, arcface(scale=16)"
@@ -56,19 +54,6 @@ def shrink(photos: Dataset, folder: Path, max_size: int) -> LabelledDataset:
     return LabelledDataset(keys, photos.labels, folder, photos.name)
 
 
-def squeezenet(weights: Path) -> RetrievalNet:
-    "Return SqueezeNet from ImageNet, with GeM and without a projection."
-    import torchvision
-
-    trunk = torchvision.models.squeezenet1_1().features
-    file = weights / "squeezenet1_1-features-fp16.pth"
-    trunk.load_state_dict(torch.load(file, weights_only=True))
-    return RetrievalNet(trunk, GeM(3.0))
-
-
-TRUNKS = {"mobilenet_v2": mobilenet, "squeezenet1_1": squeezenet}
-
-
 def score(net: RetrievalNet, photos: Dataset) -> float:
     "Measure mAP in percent, at the photos' own size."
     report = evaluate(photos, net, whiten="none", progress=False)
@@ -81,9 +66,7 @@ def train_with(
     "Train a copy of a network with a loss."
     options = dict(call.kwargs)
     lr = options.pop("lr", args.lr)
-    dim = start.projection.out_features
-    with seeded(seed):
-        loss = make_loss(call.name, options, n_classes=len(set(photos.labels)), dim=dim)
+    loss = make_loss(call.name, options)
     net = copy.deepcopy(start)
     history = train(
         net,
@@ -145,7 +128,7 @@ def main() -> None:
     p.add_argument("--losses", default=ALL)
     p.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     p.add_argument("--steps", type=int, default=150)
-    p.add_argument("--trunk", choices=TRUNKS, default="mobilenet_v2")
+    p.add_argument("--trunk", default="mobilenet_v2", help="or squeezenet1_1")
     p.add_argument("--dim", type=int, default=256, help="dimensions of a descriptor")
     p.add_argument("--size", type=int, default=160, help="of a crop, pixels")
     p.add_argument("--max-size", type=int, default=224, help="longer side of a photo, pixels")
@@ -174,7 +157,7 @@ def main() -> None:
         flush=True,
     )
     with reuse_memory():
-        net = TRUNKS[args.trunk](args.weights)
+        net = off_the_shelf(args.weights, args.trunk)
         start = with_projection(net, learn_whitening(net, seen, args.dim))
         results["start"] = results["start"] or score(start, unseen)
         print(f"start: {results['start']} mAP", flush=True)

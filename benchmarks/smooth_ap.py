@@ -17,6 +17,7 @@ from functools import partial
 from typing import NamedTuple
 
 import torch
+from ap_loss import print_differences, step
 from measure import measure, print_table
 from torch import Tensor, nn
 
@@ -60,25 +61,9 @@ def formula(scores: Tensor, labels: Tensor) -> Tensor:
     return 1 - ((precision * is_relevant).sum(1) / is_relevant.sum(1)).mean()
 
 
-def step(batch: Batch, loss: Callable) -> None:
-    "Compute a loss and its gradient."
-    loss(*batch).backward()
-
-
 def step_with_centres(batch: Batch, dim: int) -> None:
     "Compute ArcFace and its gradient."
     step(batch, ArcFaceLoss(10_000, dim))
-
-
-def print_differences(n: int, photos: int, dim: int) -> None:
-    "Compare losses and gradients in float64."
-    batch = random_scores(n, photos, dim, torch.float64)
-    losses = [loss(*batch) for loss in (formula, SmoothAPLoss(TEMPERATURE))]
-    gradients = [torch.autograd.grad(loss, batch.x)[0] for loss in losses]
-    print(
-        f"float64, {n} x {n}: losses differ by {abs(losses[0] - losses[1]).item():.0e}, "
-        f"gradients by {(gradients[0] - gradients[1]).abs().max().item():.0e}"
-    )
 
 
 def main() -> None:
@@ -114,7 +99,8 @@ def main() -> None:
         ),
     }
     print_table(rows)
-    print_differences(small, args.photos, args.dim)
+    batch = random_scores(small, args.photos, args.dim, torch.float64)
+    print_differences(*batch, formula, smooth)
 
 
 if __name__ == "__main__":
