@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import fuzz_mutations
 import numpy as np
@@ -298,8 +299,16 @@ def _original_pca():
 
 
 def _saved(data: object, legacy: bool = False) -> bytes:
+    "Return `data` as torch saves it; its oldest format names storages by address, here by number."
+    address = torch.UntypedStorage._cdata.__get__
+    numbers = {}
+
+    def number(storage):
+        return 10**12 + numbers.setdefault(address(storage), len(numbers))
+
     out = io.BytesIO()
-    torch.save(data, out, _use_new_zipfile_serialization=not legacy)
+    with mock.patch.object(torch.UntypedStorage, "_cdata", property(number)):
+        torch.save(data, out, _use_new_zipfile_serialization=not legacy)
     return out.getvalue()
 
 
