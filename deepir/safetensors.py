@@ -25,7 +25,7 @@ def is_safetensors(
 
 def load_safetensors(
     path: str | Path,  # a .safetensors file
-) -> dict[str, Tensor]:  # on the CPU
+) -> dict[str, Tensor]:  # in order of the names, on the CPU
     """Read tensors by name.
 
     Raise ValueError if the file is damaged, or if its header claims what the file doesn't hold.
@@ -41,7 +41,7 @@ def load_safetensors(
         for name, tensor in tensors.items():
             if tensor.dtype == torch.bool and (tensor.view(torch.uint8) > 1).any():
                 raise ValueError(f"tensor {name:.60}: a truth value is neither 0 nor 1")
-        return tensors
+        return dict(sorted(tensors.items()))
 
 # %% ../nbs/api/06_safetensors.ipynb #bf4f1c69
 def save_safetensors(
