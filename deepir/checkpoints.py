@@ -401,6 +401,13 @@ def _without_description(weights: Weights) -> str:
 # %% ../nbs/api/22_checkpoints.ipynb #9fb76c94
 embedded = {"landmarks": "landmarks.pt", "toy": "toy.pt"}  # name -> file in deepir/assets
 
+
+def default_model(
+    dataset: str = "",  # its name
+) -> str:
+    "Return the embedded model that describes a data set if no model is named."
+    return "toy" if dataset.startswith("ToyLandmarks") else "landmarks"
+
 # %% ../nbs/api/22_checkpoints.ipynb #19179015
 def load_model(
     model: str

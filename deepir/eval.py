@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
+from .checkpoints import default_model
 from .core import as_descriptors
 from .datasets import Dataset, Subset, load_dataset
 from .distributed import process_group
@@ -339,14 +340,8 @@ def _find_extractor(model, dataset: Dataset, options: dict) -> Extractor:
     if isinstance(model, Extractor):
         _check_defaults(options)
         return model
-    if model is None and dataset.name == "ToyLandmarks":
-        model = "toy"
     if model is None:
-        raise ValueError(
-            f"{dataset.name}: evaluate needs a model, or load_feats: name 'landmarks', a "
-            "checkpoint file or a network such as 'resnet50' or 'timm:...', or give a network or "
-            "an Extractor"
-        )
+        model = default_model(dataset.name)
     return Extractor.from_original(model, **options)
 
 
@@ -391,7 +386,7 @@ def evaluate(
 ) -> Report:
     """Describe a data set, rank it for each query and score the rankings.
 
-    Without a model, the embedded model "toy" describes ToyLandmarks; other data sets need one.
+    Without a model, "toy" describes ToyLandmarks, and "landmarks" describes other data sets.
     With `load_feats` a model is loaded only if it is named, or if `whiten` names its whitening.
     """
     # Whatever cannot work should fail before hours of describing.

@@ -68,10 +68,8 @@ def read_eval_args(argv: list[str]) -> argparse.Namespace:
             if pair[0] != int(pair[0]):
                 raise ValueError(f"--{name} {pair[0]:g}: expected a whole number of photos")
             setattr(args, name, (int(pair[0]), pair[1]))
-    if args.dataset == "ToyLandmarks" and args.checkpoint in (
-        None,
-        "toy",
-    ):  # the tour shows every step
+    # The tour shows every step.
+    if args.dataset == "ToyLandmarks" and args.checkpoint in (None, "toy"):
         args.aqe = args.aqe or (5, 3.0)
         args.whiten = args.whiten or "ToyLandmarks_train"
     if not argv:

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import torch
 
+from ..checkpoints import default_model
 from ..core import printable, reuse_memory
 from ..extractor import Extractor
 from ..files import check_room
@@ -238,7 +239,7 @@ def shared_flags(
     p.add_argument(
         "--checkpoint",
         help="a checkpoint file of deepir or of the original, an embedded model, or a network off "
-        "the shelf: resnet50, timm:... (default: toy for ToyLandmarks)",
+        "the shelf: resnet50, timm:... (default: toy for ToyLandmarks, else landmarks)",
     )
     p.add_argument(
         "--trfs",
@@ -316,15 +317,10 @@ def device_of(
 def model_of(
     args: argparse.Namespace,  # of a parser made by `shared_flags`
 ) -> str:
-    "Return the name of the model; raise ValueError if none is named and the data set has none."
+    "Return the name of the model, which is an embedded one if none is named."
     if args.checkpoint is not None:
         return args.checkpoint
-    if getattr(args, "dataset", "").startswith("ToyLandmarks"):
-        return "toy"
-    raise ValueError(
-        "no model is named: give --checkpoint landmarks, which comes with deepir, a checkpoint "
-        "file, or a network off the shelf such as resnet50"
-    )
+    return default_model(getattr(args, "dataset", ""))
 
 # %% ../../nbs/api/cli/00_flags.ipynb #bf3cc611
 def extractor_of(
