@@ -332,10 +332,12 @@ def read_checked(
     return data
 
 # %% ../nbs/api/02_files.ipynb #cee41631
-def _blocks(path: str | Path, size: int = 2**20) -> Iterator[bytes]:
+def _blocks(path: str | Path) -> Iterator[memoryview]:
+    "Yield the contents of a file in blocks that fit the cache; each takes the place of the last."
+    buffer = memoryview(bytearray(2**18))
     with open_regular(path) as file:
-        while block := file.read(size):
-            yield block
+        while size := file.readinto(buffer):
+            yield buffer[:size]
 
 # %% ../nbs/api/02_files.ipynb #ce1c5747
 def sha256_of(
