@@ -464,7 +464,8 @@ def mutate_zip(rng: Random, data: bytes) -> bytes:
     "Change a member of a .zip file, or its headers."
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as box:
-            if sum(info.file_size for info in box.infolist()) > MOST:
+            is_empty = not box.infolist()
+            if is_empty or sum(info.file_size for info in box.infolist()) > MOST:
                 return mutate_bytes(rng, data)
             members = [(info.filename, box.read(info)) for info in box.infolist()]
     except Exception:
