@@ -35,7 +35,6 @@ from deepir.core import (
     pick_device,
     plugin,
     progress_bar,
-    reuse_memory,
     trim_memory,
     unknown_name,
 )
@@ -798,7 +797,6 @@ class Extractor:
         return Described(desc, [keys[i] for i in order], failures)
 
     @fork_safe
-    @reuse_memory()
     def extract(
         self,
         dataset,  # a `Dataset`, what `load_dataset` takes, a list of paths, or a data set of yours

@@ -37,7 +37,6 @@ from deepir.core import (
     pick_device,
     printable,
     progress_bar,
-    reuse_memory,
     seeded,
     unknown_name,
 )
@@ -1189,7 +1188,6 @@ class _Training:
         self.save_if_due(is_wanted=True)
 
 # %% ../nbs/api/57_train.ipynb #74b30b93
-@reuse_memory()
 def train(
     net: RetrievalNet,  # trained in place, on `device`
     dataset: Dataset | str | Path,  # labelled photos, or what `load_dataset` takes
