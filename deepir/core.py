@@ -102,6 +102,7 @@ class _Malloc:
 
     M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
     depth = 0  # number of `reuse_memory` contexts that are open
+    lock = threading.Lock()  # of `depth`
 
     @staticmethod
     def is_available() -> bool:
@@ -138,15 +139,17 @@ def reuse_memory():
     if not _Malloc.is_available():
         yield
         return
-    if _Malloc.depth == 0:
-        _Malloc.hold()
-    _Malloc.depth += 1
+    with _Malloc.lock:
+        if _Malloc.depth == 0:
+            _Malloc.hold()
+        _Malloc.depth += 1
     try:
         yield
     finally:
-        _Malloc.depth -= 1
-        if _Malloc.depth == 0:
-            _Malloc.release()
+        with _Malloc.lock:
+            _Malloc.depth -= 1
+            if _Malloc.depth == 0:
+                _Malloc.release()
 
 # %% ../nbs/api/00_core.ipynb #d25ee843
 def trim_memory() -> None:

@@ -70,9 +70,7 @@ class TrainConfig:
 
     loss: str | Callable = "ap"  # a name such as "tap", a loss object, or f(descriptors, labels)
     loss_options: dict = field(default_factory=dict)  # arguments of a loss given by name
-    projection: str | None = (
-        None  # its start: "whiten", "teacher", "keep"; None: keep it unless it is new
-    )
+    projection: str | None = None  # its start: "whiten", "teacher", "keep"; None: what suits it
     distill: str = "regression"  # from a teacher: "regression", "relational" or "asymmetric"
     distill_weight: float = 0.5  # share of that in the loss, 0 to 1; 1 leaves the labels aside
     steps: int = 600  # steps in all, at least 1
@@ -1219,6 +1217,7 @@ def train(
     an unreadable photo of `val` out; "raise" checks the photos of `val` before the first step.
     Training photos that the `teacher` could not read are left out; others must be readable.
     A loss object with parameters is trained in place, too.
+    On a CPU, steps are up to a third faster inside `reuse_memory` of `deepir.core`.
     Raise ValueError before the first step if an option is out of range, if no two photos have the
     same label, if `val` has no truth, or if the saved state belongs to another training. Raise
     FloatingPointError if the loss or its gradient is not finite.
