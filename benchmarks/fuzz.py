@@ -40,6 +40,7 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
 
+import sklearn.decomposition  # noqa: F401 - deepir imports it when it is needed
 import torch
 from fuzz_formats import (
     FORMATS,

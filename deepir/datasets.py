@@ -47,13 +47,17 @@ def _check_box(box, owner: str) -> None:
     if box is None:
         return
     try:
-        is_box = len(box) == 4 and all(math.isfinite(value) for value in box)
+        is_box = len(box) == 4 and all(_is_number(value) for value in box)
     except (TypeError, OverflowError):
         is_box = False
     if not is_box:
         raise ValueError(
             f"{owner}: expected a box (x1, y1, x2, y2) of finite numbers, got {_shown(box)}"
         )
+
+
+def _is_number(value) -> bool:
+    return not isinstance(value, (bool, np.bool_)) and math.isfinite(value)
 
 
 def _shown(value) -> str:

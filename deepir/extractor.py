@@ -497,7 +497,12 @@ class Extractor:
             chosen["max_size"] = max_size  # None is a choice here: no limit
         if not _is_auto(whiten):
             chosen["whiten"] = whiten  # and here: no whitening
-        self._configure({**_DEFAULTS, **self.net.settings, **chosen})
+        try:
+            self._configure({**_DEFAULTS, **self.net.settings, **chosen})
+        except ValueError as e:
+            if by_name:  # the file may be to blame
+                raise ValueError(f"{self.name}: {e}") from e
+            raise
         self._set_resources(device, batch_size, threads)
 
     def _configure(self, settings: dict) -> None:

@@ -1048,13 +1048,29 @@ class _Storages:
                 raise ValueError("a truth value is neither 0 nor 1")
 
 # %% ../nbs/api/04_pickles.ipynb #1a252dd9
+def _entries(archive: zipfile.ZipFile, file: BinaryIO) -> list[zipfile.ZipInfo]:
+    "List the entries of a zip archive; ValueError if its directory has lost one of them."
+    entries = archive.infolist()
+    end = 0
+    for entry in sorted(entries, key=lambda entry: entry.header_offset):
+        # A checksum of up to 24 bytes may follow an entry; a lost entry leaves a larger gap.
+        if not 0 <= entry.header_offset - end <= 24:
+            raise ValueError("its archive is damaged: entries are missing, or overlap")
+        file.seek(entry.header_offset + 26)
+        end = entry.header_offset + 30 + entry.compress_size
+        end += sum(struct.unpack("<HH", file.read(4)))  # its name, and what is noted beside it
+    if not 0 <= archive.start_dir - end <= 24:
+        raise ValueError("its archive is damaged: entries are missing, or overlap")
+    return entries
+
+
 class _Archive:
     "Read entries of a zip archive that are stored as they are."
 
     def __init__(self, file: BinaryIO, size: int):
         self.file, self.size = file, size
         with zipfile.ZipFile(file) as archive:
-            entries = archive.infolist()
+            entries = _entries(archive, file)
         self.entries = {entry.filename: entry for entry in entries}
         if len(self.entries) != len(entries):
             raise ValueError("its archive has two entries of one name")
@@ -1198,7 +1214,7 @@ def load_npz(
         if not head.startswith(b"PK\x03\x04") and not head.startswith(b"PK\x05\x06"):
             raise ValueError(what_is_it(head) or "numpy did not write it")
         with zipfile.ZipFile(file) as archive:
-            entries = archive.infolist()
+            entries = _entries(archive, file)
             if sum(entry.file_size for entry in entries) > _allowance(size):
                 raise ValueError("it would take far more memory than its size")
             names = [entry.filename.removesuffix(".npy") for entry in entries]

@@ -292,13 +292,13 @@ class Store:
         flat_there = {name: there[name] for name in names} | there["settings"]
         flat_mine = {name: mine[name] for name in names} | mine["settings"]
         different = [
-            f"{name} {flat_there.get(name)!r} there, {flat_mine.get(name)!r} now"
+            f"{name} {flat_there.get(name)!r:.80} there, {flat_mine.get(name)!r:.80} now"
             for name in {**flat_there, **flat_mine}
             if flat_there.get(name) != flat_mine.get(name)
         ]
         raise ValueError(
-            f"{self.folder}: made in another way: {'; '.join(different)}; describe in the same "
-            "way, or choose another folder"
+            f"{self.folder}: made in another way: {'; '.join(different):.300}; describe in the "
+            "same way, or choose another folder"
         )
 
     @property

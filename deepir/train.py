@@ -12,6 +12,7 @@ import hashlib
 import inspect
 import io
 import itertools
+import json
 import math
 import numbers
 import os
@@ -773,10 +774,10 @@ def _check_identity(mine: dict, saved: dict, path: Path) -> None:
     if mine["steps"] < saved["steps"]:
         differing.append("steps")
     if differing:
-        values = ", ".join(f"{n}={mine.get(n)!r} (there {saved.get(n)!r})" for n in differing)
+        values = [f"{n}={mine.get(n)!r:.60} (there {saved.get(n)!r:.60})" for n in differing]
         raise ValueError(
-            f"{path}: belongs to another training: {values}; give the same arguments (steps may "
-            "grow) or another checkpoint"
+            f"{path}: belongs to another training: {', '.join(values):.300}; give the same "
+            "arguments (steps may grow) or another checkpoint"
         )
 
 # %% ../nbs/api/57_train.ipynb #1be1da95
@@ -809,10 +810,39 @@ def _check_state(state: object) -> None:
     kinds |= {"history": dict, "triplets": (Tensor, type(None)), "best": (dict, type(None))}
     kinds["has_started"] = bool
     for name, kind in kinds.items():
-        if not isinstance(state.get(name), kind):
+        if name not in state or not isinstance(state[name], kind):
             raise ValueError(f"{name!r} is missing, or of a wrong kind")
-    if state["history"].keys() != {f.name for f in fields(History)}:
+    try:
+        json.dumps([state["identity"], state["history"]])
+    except (TypeError, ValueError) as e:
+        raise ValueError("its identity or its history is not plain data") from e
+    step, steps = state["step"], state["identity"].get("steps")
+    if type(steps) is not int or not 0 <= step <= steps:
+        raise ValueError(f"step {step} of {steps!r:.60} is impossible")
+    if not _is_history(state["history"], step):
         raise ValueError("its history is incomplete")
+
+
+def _is_history(data: dict, steps: int) -> bool:
+    "Tell whether the fields of a `History` are what they should be after so many steps."
+    if data.keys() != {f.name for f in fields(History)}:
+        return False
+    rates, texts = ("loss", "lr", "p"), ("failed", "left_out")
+    if not all(isinstance(data[name], list) for name in (*rates, *texts)):
+        return False
+    return (
+        len(data["loss"]) == len(data["lr"]) == steps
+        and len(data["p"]) in (0, steps)
+        and all(isinstance(x, float) for name in rates for x in data[name])
+        and all(isinstance(text, str) for name in texts for text in data[name])
+        and isinstance(data["mAP"], dict)
+        and all(_is_mAP(step, found, steps) for step, found in data["mAP"].items())
+    )
+
+
+def _is_mAP(step: object, found: object, steps: int) -> bool:
+    is_in_time = type(step) is int and 0 <= step <= steps
+    return is_in_time and isinstance(found, dict) and all(type(x) is float for x in found.values())
 
 
 def _previous(path: Path) -> Path:
@@ -1000,10 +1030,20 @@ class _Training:
             if isinstance(self.loss, nn.Module):
                 self.loss.load_state_dict(state["loss"])
             self.optimizer.load_state_dict(state["optimizer"])
-        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as e:
+            for weight, averages in self.optimizer.state.items():
+                if any(
+                    torch.as_tensor(x).shape not in (weight.shape, ()) for x in averages.values()
+                ):
+                    raise ValueError(
+                        "an average of the optimizer has another shape than its weight"
+                    )
+        except (
+            RuntimeError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError,
+        ) as e:  # fmt: skip
+            reason = " ".join(str(e).split())
             raise ValueError(
-                f"{self.state_path}: belongs to another network or loss: {e}; give the same "
-                "ones or another checkpoint"
+                f"{self.state_path}: belongs to another network or loss ({reason:.250}); give the "
+                "same ones or another checkpoint"
             ) from e
         self.step, self.triplets = state["step"], state["triplets"]
         self.best, self.has_started = state["best"], state["has_started"]

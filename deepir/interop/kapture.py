@@ -163,7 +163,10 @@ class _FeatureFiles:
         try:
             with kapture.io.tar.TarHandler(path, mode) as tar:
                 yield tar
-        except (tarfile.TarError, EOFError, ValueError, LookupError, RecursionError) as e:
+        except (
+            tarfile.TarError, EOFError, ValueError, LookupError, RecursionError, OverflowError,
+            MemoryError,
+        ) as e:  # fmt: skip
             reason = " ".join(str(e).split())[:200] or type(e).__name__
             raise ValueError(
                 f"{path}: damaged ({reason}); restore it, or delete it to describe its photos again"
