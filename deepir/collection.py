@@ -10,7 +10,6 @@ import inspect
 import itertools
 import threading
 import time
-import warnings
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,10 +20,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .core import fork_safe, progress_bar, unknown_name
+from .core import fork_safe, progress_bar, unknown_name, warn
 from .datasets import Dataset, photos_below
 from .extractor import Extractor, as_extractor, as_photo
-from .files import read_checked, sha256_of, write_checked
+from .files import is_special, read_checked, sha256_of, write_checked
+from .images import ImageError
 from .search import search
 from .store import Failure, Features, Parts, Rows, Store
 
@@ -80,12 +80,32 @@ class _HashedPhotos(Dataset):
         self._digests = {}
 
     def open(self, i: int, max_size: int | None = None) -> Image.Image:
-        self._digests[i] = _digest(self.path(i))
-        return super().open(i, max_size)
+        for _ in range(3):
+            before = _state(self.path(i))
+            self._digests[i] = _digest(self.path(i))
+            try:
+                photo = super().open(i, max_size)
+            except ImageError as e:
+                if isinstance(e.__cause__, MemoryError):
+                    self._digests[i] = ""  # the contents are not to blame
+                raise
+            if _state(self.path(i)) == before:
+                return photo
+        self._digests[i] = ""
+        raise ImageError(f"{self.path(i)}: cannot be read: it is being changed")
 
     def digest(self, i: int) -> str:
         "Return the hash of photo `i`, which may have been described by a run that was killed."
-        return self._digests.pop(i, None) or _digest(self.path(i))
+        return self._digests.pop(i) if i in self._digests else _digest(self.path(i))
+
+
+def _state(path: Path) -> tuple | None:
+    "Return what changes when a file does."
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
 
 # %% ../nbs/api/65_collection.ipynb #5b057647
 class _Shard(NamedTuple):
@@ -114,8 +134,8 @@ def _read_shards(
                 and shard.failed.keys() <= {photo.key for photo in shard.photos}
             ):
                 raise ValueError("its lists do not agree")
-        except (ValueError, KeyError, TypeError):
-            warnings.warn(
+        except (OSError, ValueError, KeyError, TypeError):
+            warn(
                 f"{store.path(n)}: this part of the index is damaged, so its photos are described "
                 "again",
                 stacklevel=2,
@@ -227,8 +247,10 @@ class _LastUpdate:
             photos, unused = dict(data["photos"]), dict(data["unused"])
             if {*map(type, photos.values())} <= {str} and {*map(type, unused.values())} <= {float}:
                 self.photos, self.unused = photos, unused
-        except (ValueError, KeyError, TypeError) as e:
-            warnings.warn(str(e)[:300], stacklevel=2)
+        except (OSError, ValueError, KeyError, TypeError) as e:
+            warn(str(e)[:300], stacklevel=2)
+            if is_special(self.path) and not self.path.is_dir():
+                self.path.unlink()  # a pipe or a device in a folder of ours
 
     def update(
         self,
@@ -362,7 +384,12 @@ class Collection:
         return self
 
     def _read_index(self) -> _Index:
-        return _Index(_read_shards(self._store, self._checked))
+        "Read what is known; a photo that could not be opened, and now can be, is new."
+        index = _Index(_read_shards(self._store, self._checked))
+        for stamp in [stamp for stamp in index.failed if not index.digest_of[stamp]]:
+            if _digest(self.folder / stamp.key):
+                del index.failed[stamp]
+        return index
 
     def _remember(self, index: _Index, stamps: list[_Stamp]) -> None:
         photos = {stamp.key: index.digest_of.get(stamp, "") for stamp in stamps}
@@ -525,7 +552,7 @@ def _open_store(folder: Path, extractor: Extractor) -> Store:
             try:
                 read_checked(header, "damaged")
             except ValueError as e:
-                warnings.warn(f"{e}; it is written again", stacklevel=3)
+                warn(f"{e}; it is written again", stacklevel=3)
                 header.unlink()
         return Store(folder, extractor.fingerprint, extractor.settings, dim=extractor.dim)
     except OSError as e:

@@ -14,6 +14,7 @@ import importlib
 import os
 import platform
 import threading
+import warnings
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -278,8 +279,11 @@ def unknown_name(
     names = [str(n) for n in names]
     close = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
     close = close or [n for n in names if n.lower() == str(name).lower()]
-    hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(sorted(names))}"
-    return ValueError(f"unknown {kind} {name!r}; {hint}")
+    known = ", ".join(sorted(names))
+    if len(known) > 250:
+        known = known[:250].rpartition(", ")[0] + ", ..."
+    hint = f"did you mean {' or '.join(close)}?" if close else f"known: {known}"
+    return ValueError(f"unknown {kind} {name!r:.100}; {hint}")
 
 # %% ../nbs/api/00_core.ipynb #9716a17f
 def printable(
@@ -287,6 +291,14 @@ def printable(
 ) -> str:  # one line without control characters
     "Return text as it can be shown in a terminal; what cannot be printed is escaped."
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
+
+def warn(
+    message: object,  # with names of files in it
+    stacklevel: int = 1,  # 1: the warning names the line that called `warn`
+) -> None:
+    "Warn in one line without control characters."
+    warnings.warn(printable(message), stacklevel=stacklevel + 1)
 
 # %% ../nbs/api/00_core.ipynb #2d2e5bf4
 def progress_bar(

@@ -13,7 +13,6 @@ import os
 import re
 import reprlib
 import stat
-import warnings
 from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from .core import data_root, parse_calls, plugin, unknown_name
+from .core import data_root, parse_calls, plugin, unknown_name, warn
 from .files import open_regular, read_json
 from .images import ImageError, Scale, decodable_pixels, open_image
 from .pickles import load_plain
@@ -552,21 +551,19 @@ def photos_below(
     if heic and ".heic" in Image.registered_extensions():
         keys += heic
     elif heic:
-        warnings.warn(
+        warn(
             f"{folder}: {len(heic)} .heic photos are skipped, because Pillow cannot read them "
             "unless pillow-heif is installed (pip install pillow-heif) and registered "
             "(pillow_heif.register_heif_opener()); or convert them to .jpg",
             stacklevel=2,
         )
     if irregular:
-        warnings.warn(
+        warn(
             f"{folder}: skipped, because they are not regular files: {_some(irregular)}",
             stacklevel=2,
         )
     if closed:
-        warnings.warn(
-            f"{folder}: {len(closed)} subfolders cannot be read: {_some(closed)}", stacklevel=2
-        )
+        warn(f"{folder}: {len(closed)} subfolders cannot be read: {_some(closed)}", stacklevel=2)
     return sorted(keys)
 
 

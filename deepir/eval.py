@@ -7,7 +7,6 @@ __all__ = ['Report', 'evaluate_descriptors', 'evaluate', 'average_precision']
 
 # %% ../nbs/api/47_eval.ipynb #3222db09
 import inspect
-import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +23,7 @@ from .expand import aqe as expand_queries
 from .extractor import Extractor
 from .metrics import as_text, average_precision, precision_at, recall_at, remove_junk
 from .search import Matches, as_matrix, check_fingerprints, exact_ranks, search
-from .store import Failure, Features, Rows
+from .store import Failure, Features, Rows, Store, refuse_other_folder
 from .whiten import Whitening, find_whitening
 
 # %% ../nbs/api/47_eval.ipynb #c729503d
@@ -255,6 +254,7 @@ def _describe(
         if folder is None:
             return extractor.extract(photos, None, on_error, progress)
         store = Path(folder) / f"{name}.{extractor.fingerprint[:8]}.store"
+        refuse_other_folder(store)
         features = extractor.extract(photos, store, on_error, progress)
         return replace(features, desc=features.desc[:])
 
@@ -272,7 +272,7 @@ def _save(described: _Described, folder: str | Path) -> None:
     made_by = described.db.fingerprint
     if made_by and process_group().size == 1:  # others may still be reading
         for store in Path(folder).glob(f"feats.?descs.{made_by[:8]}.store"):
-            shutil.rmtree(store)
+            Store(store).remove()
 
 
 def _load(folder: str | Path, has_own_queries: bool) -> _Described:
@@ -318,6 +318,8 @@ def _find_distractors(
         if extractor is None:
             raise ValueError("distractors: these are photos; name the model that describes them")
         photos = load_dataset(distractors)
+        if store is not None:
+            refuse_other_folder(store)
         distractors = extractor.replace(whiten=None).extract(photos, store=store, **options)
     check_fingerprints(described.queries, distractors)
     desc = as_matrix(distractors, "distractors")

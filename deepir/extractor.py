@@ -847,7 +847,16 @@ class Extractor:
             photos = _contents(dataset, shards[n])
             return store.holds(n, photos, check, complete=on_error == "raise")
 
-        todo = [n for n in range(rank, len(shards), size) if not is_complete(n)]
+        def can_be_mended(n):  # a photo that failed may have been unreadable for a moment only
+            failed = {
+                key
+                for key, reason in store.info(n, check=False)["failed"]
+                if "cannot be read" in reason or "no such photo" in reason
+            }
+            return any(str(dataset.keys[i]) in failed and _opens(dataset, i) for i in shards[n])
+
+        mine = range(rank, len(shards), size)
+        todo = [n for n in mine if not is_complete(n) or can_be_mended(n)]
         if store.path(len(shards), ".json").exists():
             raise ValueError(
                 f"{store.folder}: this store is of more photos than the data set's {len(dataset)}; "
@@ -976,6 +985,15 @@ def _cut(n: int, size: int) -> list[range]:
     if not (_is_int(size) and size > 0):
         raise ValueError(f"shard={size!r}: expected 1 photo or more")
     return [range(start, min(start + size, n)) for start in range(0, n, size)]
+
+
+def _opens(dataset, i: int) -> bool:
+    "Tell whether a photo can be read now."
+    try:
+        dataset.open(i)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _contents(dataset, indices: Sequence[int]) -> list:  # a key for each photo, or [key, box]

@@ -7,14 +7,15 @@ __all__ = ['Rows', 'Store', 'Features']
 
 # %% ../nbs/api/32_store.ipynb #c46d0410
 import hashlib
+import io
+import itertools
 import json
 import math
 import os
 import re
-import warnings
 import zlib
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -23,8 +24,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .core import warn
 from deepir.files import (
-    crc32_of,
+    is_special,
     lock,
     open_regular,
     read_checked,
@@ -166,14 +168,20 @@ class Rows:
         path: str | Path,  # an .npy file
         dtype: str = "float32",  # of the file: or "float16"
         tile: int = 16384,  # rows in memory at a time
-    ) -> None:
+    ) -> int:  # the CRC-32 of the file
         "Write an .npy file, which may be larger than memory."
         dtype = np.dtype(dtype).newbyteorder("<")
-        header = {"descr": dtype.str, "fortran_order": False, "shape": self.shape}
+        header, crc32 = io.BytesIO(), 0
+        np.lib.format.write_array_header_1_0(
+            header, {"descr": dtype.str, "fortran_order": False, "shape": self.shape}
+        )
+        starts = range(0, len(self), tile)
+        blocks = (self[i : i + tile].numpy().astype(dtype).tobytes() for i in starts)
         with writing(path) as temporary, open(temporary, "wb") as file:
-            np.lib.format.write_array_header_1_0(file, header)
-            for start in range(0, len(self), tile):
-                file.write(self[start : start + tile].numpy().astype(dtype).tobytes())
+            for block in itertools.chain([header.getvalue()], blocks):
+                file.write(block)
+                crc32 = zlib.crc32(block, crc32)
+        return crc32
 
 # %% ../nbs/api/32_store.ipynb #1ca0b69a
 class Failure(NamedTuple):
@@ -189,9 +197,9 @@ def _write_pair(
     info: dict,  # keys, failed and more, as plain data
     dtype: str = "float32",
 ) -> None:
-    "Write a matrix, then its JSON with a checksum."
-    Rows(desc).save(path, dtype)
-    write_checked(path.with_suffix(".json"), {**info, "crc32": crc32_of(path)})
+    "Write a matrix, then its JSON with a checksum of what was written."
+    crc32 = Rows(desc).save(path, dtype)
+    write_checked(path.with_suffix(".json"), {**info, "crc32": crc32})
 
 # %% ../nbs/api/32_store.ipynb #85f5f226
 def _read_info(
@@ -333,6 +341,9 @@ class Store:
         "Write a shard."
         desc = torch.empty(0, 0) if desc is None else desc
         info = {"photos": photos, "keys": keys, "failed": failed}
+        for path in (self.path(shard), self.path(shard, ".json")):
+            if is_special(path) and not path.is_dir():
+                path.unlink()  # a pipe or a device in a folder of ours
         _write_pair(self.path(shard), desc, info, self.header["dtype"])
         self._remove_parts(lambda owner: owner == shard)
 
@@ -380,7 +391,7 @@ class Store:
         try:
             info = self.info(shard, check)
         except ValueError as e:
-            warnings.warn(f"{e} (now)", stacklevel=2)
+            warn(f"{e} (now)", stacklevel=2)
             return False
         if info is None or (complete and info["failed"]):
             return False
@@ -397,6 +408,15 @@ class Store:
             f"{self.path(shard, '')}: this store is of other photos: {why}; choose another folder"
         )
 
+    def remove(self) -> None:
+        "Delete the store, but nothing else that lies in its folder."
+        ours = re.compile(r"store\.json|\.lock-\d+|\d{5,12}(\.part\d{1,9})?\.(npy|json)")
+        for path in self.folder.iterdir():
+            if ours.fullmatch(path.name) and not path.is_dir():
+                path.unlink()
+        with suppress(OSError):  # something of somebody else's is in it
+            self.folder.rmdir()
+
     def read(self, check: bool = True) -> "Features":
         "Return everything in the store; descriptors stay on disk."
         infos = [self.info(shard, check) for shard in range(len(self))]
@@ -408,6 +428,16 @@ class Store:
         return Features(Rows(parts), keys, failed, self.fingerprint)
 
 # %% ../nbs/api/32_store.ipynb #2820a5a8
+def refuse_other_folder(folder: Path) -> None:
+    "Raise OSError if a folder that will be made, filled and deleted is a link or another's."
+    if folder.is_symlink() or (folder / "store.json").is_symlink():
+        raise OSError(f"{folder}: is a link, perhaps to a folder of yours; delete the link")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "store.json").is_file():
+        raise OSError(
+            f"{folder}: is there already, and holds other things than descriptors; rename it"
+        )
+
+
 class Parts:
     "What is described of shards that are not complete yet."
 

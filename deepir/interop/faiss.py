@@ -119,10 +119,11 @@ class FaissIndex:
         path: str | Path,  # a file; a .json is written beside it
     ) -> None:
         "Write the index, and a JSON file with its fingerprint and a checksum."
+        info = {"format": "deepir faiss 1", "fingerprint": self.fingerprint}
         with writing(path) as temporary:
             _faiss().write_index(self.index, str(temporary))
-        info = {"format": "deepir faiss 1", "fingerprint": self.fingerprint}
-        write_checked(_json_beside(path), {**info, "crc32": crc32_of(path)})
+            info["crc32"] = crc32_of(temporary)  # of what this process wrote
+        write_checked(_json_beside(path), info)
 
     @classmethod
     def load(
