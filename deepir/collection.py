@@ -23,7 +23,7 @@ from torch import Tensor
 from .core import fork_safe, progress_bar, unknown_name, warn
 from .datasets import Dataset, photos_below
 from .extractor import Extractor, as_extractor, as_photo
-from .files import is_special, read_checked, sha256_of, write_checked
+from .files import make_way, read_checked, sha256_of, write_checked
 from .images import ImageError
 from .search import search
 from .store import Failure, Features, Parts, Rows, Store
@@ -249,8 +249,7 @@ class _LastUpdate:
                 self.photos, self.unused = photos, unused
         except (OSError, ValueError, KeyError, TypeError) as e:
             warn(str(e)[:300], stacklevel=2)
-            if is_special(self.path) and not self.path.is_dir():
-                self.path.unlink()  # a pipe or a device in a folder of ours
+            make_way(self.path)
 
     def update(
         self,
@@ -551,9 +550,10 @@ def _open_store(folder: Path, extractor: Extractor) -> Store:
         if header.exists():
             try:
                 read_checked(header, "damaged")
-            except ValueError as e:
+            except (OSError, ValueError) as e:
                 warn(f"{e}; it is written again", stacklevel=3)
-                header.unlink()
+                make_way(header)
+                header.unlink(missing_ok=True)
         return Store(folder, extractor.fingerprint, extractor.settings, dim=extractor.dim)
     except OSError as e:
         raise OSError(

@@ -26,8 +26,8 @@ from torch import Tensor
 
 from .core import warn
 from deepir.files import (
-    is_special,
     lock,
+    make_way,
     open_regular,
     read_checked,
     read_npy_header,
@@ -341,9 +341,8 @@ class Store:
         "Write a shard."
         desc = torch.empty(0, 0) if desc is None else desc
         info = {"photos": photos, "keys": keys, "failed": failed}
-        for path in (self.path(shard), self.path(shard, ".json")):
-            if is_special(path) and not path.is_dir():
-                path.unlink()  # a pipe or a device in a folder of ours
+        make_way(self.path(shard))
+        make_way(self.path(shard, ".json"))
         _write_pair(self.path(shard), desc, info, self.header["dtype"])
         self._remove_parts(lambda owner: owner == shard)
 
