@@ -241,7 +241,7 @@ def refuse_link(
         raise OSError(f"{path}: is not a regular file; delete it")
 
 # %% ../nbs/api/02_files.ipynb #880abb56
-_HOLDER = b"process "  # how the text in a lock begins
+_LONGEST_HOLDER = 200  # bytes in a lock; after a power cut they may be any
 
 
 @contextmanager
@@ -255,7 +255,7 @@ def lock(
     make_folder(path.parent)
     sweep(path.parent)
     refuse_link(path)
-    if path.exists() and path.read_bytes()[: len(_HOLDER)] not in (b"", _HOLDER):
+    if path.exists() and path.stat().st_size > _LONGEST_HOLDER:
         raise OSError(f"{path}: is there already, and not a lock; choose another name")
     file_lock = FileLock(path, timeout=-1 if wait else 0)
     try:
@@ -266,7 +266,7 @@ def lock(
         raise OSError(f"{path.parent}: {message}{by}") from None
     try:
         with suppress(OSError):  # Windows lets nobody write to a locked file
-            path.write_text(f"{_HOLDER.decode()}{os.getpid()} on {platform.node()}")
+            path.write_text(f"process {os.getpid()} on {platform.node()}"[:_LONGEST_HOLDER])
         yield
     finally:
         file_lock.release()
