@@ -154,7 +154,7 @@ class Extract(Job):
 
     def prepare(self, inputs):
         self.photos = inputs
-        draw_photos(inputs, 240)
+        draw_photos(inputs, 480)
 
     def run(self, root, tick):
         count_photos(tick)
