@@ -132,7 +132,7 @@ def check_fingerprints(queries, db):
         )
 
 
-def _sampled_chunks(db, chunks=8, size=64):
+def sampled_chunks(db, chunks=8, size=64):
     "Yield (first row, rows): all of a small matrix, evenly spaced chunks of a large one."
     if len(db) <= 1024:
         yield 0, db[:]
@@ -157,7 +157,7 @@ def warn_unless_unit(
     stacklevel: int = 3,  # 3: the warning names the line that called the caller
 ) -> bool:  # whether there was a warning
     "Warn if descriptors are not L2-normalised."
-    for start, rows in _sampled_chunks(x):
+    for start, rows in sampled_chunks(x):
         if wrong := _wrong_length(rows):
             warnings.warn(
                 f"{name}: row {start + wrong[0]} has length {wrong[1]:.3g} instead of 1, so dot "
