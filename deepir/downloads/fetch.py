@@ -461,7 +461,7 @@ def _retry(receive: Callable[[], Path], tries: int, wait: float) -> Path:
         except ValueError as e:  # of an address that makes no sense
             reason = f"the server answers oddly: {e}"
             break
-    raise DownloadError(reason)
+    raise DownloadError(printable(reason)[:300])
 
 # %% ../../nbs/api/downloads/20_fetch.ipynb #bad3b326
 def missing_photos(
