@@ -207,9 +207,19 @@ def _read_toml(path: Path) -> dict:
             ) from None
     try:
         with open_regular(path) as file:
-            return tomllib.load(file)
-    except ValueError as e:  # not TOML, or no text
-        raise ValueError(f"{path}: not a TOML file of flags: {e}") from e
+            text = file.read(_LARGEST_TOML + 1)
+        if len(text) > _LARGEST_TOML:
+            raise ValueError(f"it has more than {_LARGEST_TOML} bytes")
+        # Keys such as a.a.a take memory with the square of their dots, nested values the stack.
+        if sum(map(text.count, (b".", b"[", b"{"))) > _MOST_NESTED_TOML:
+            raise ValueError(f"it has more than {_MOST_NESTED_TOML} dots and brackets")
+        return tomllib.loads(text.decode("utf-8"))
+    except (ValueError, RecursionError) as e:  # not TOML, or no text
+        raise ValueError(f"{path}: not a TOML file of flags: {e!s:.300}") from e
+
+
+_LARGEST_TOML = 2**16  # bytes
+_MOST_NESTED_TOML = 1000  # dots and opening brackets
 
 
 def _flags_of_file(path: Path) -> list[str]:
