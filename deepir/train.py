@@ -845,7 +845,7 @@ def _check_state(state: object) -> None:
             raise ValueError(f"{name!r} is missing, or of a wrong kind")
     try:
         json.dumps([state["identity"], state["history"]])
-    except (TypeError, ValueError) as e:
+    except (TypeError, ValueError, RecursionError) as e:
         raise ValueError("its identity or its history is not plain data") from e
     step, steps = state["step"], state["identity"].get("steps")
     if type(steps) is not int or not 0 <= step <= steps:
@@ -1353,6 +1353,7 @@ def train(
     On a CPU, steps are up to a third faster inside `reuse_memory` of `deepir.core`.
     Raise ValueError before the first step if an option is out of range, if no two photos have the
     same label, if `val` has no truth, or if the saved state belongs to another training. Raise
+    OSError if a training that only begins finds something of others beside its checkpoint, and
     FloatingPointError if the loss or its gradient is not finite.
     """
     if unknown := sorted(options.keys() - {f.name for f in fields(TrainConfig)}):
