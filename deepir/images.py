@@ -21,7 +21,7 @@ import torch
 from PIL import Image, ImageFile, JpegImagePlugin
 from torch import Tensor
 
-from .core import parse_calls, unknown_name
+from .core import _Malloc, parse_calls, unknown_name
 from .files import open_regular
 
 # %% ../nbs/api/05_images.ipynb #b7c1eb92
@@ -77,7 +77,10 @@ def _read(file, max_size, max_pixels):
     drafted = _draft(img, max_size) if max_size and img.format == "JPEG" else None
     pixels = 2 * size[0] * size[1] if has_copies else img.width * img.height
     with _decoding.holding(pixels) if pixels > _small_pixels else nullcontext():
-        return _decode(img, size, drafted, max_size)
+        img = _decode(img, size, drafted, max_size)  # and the decoder's memory is free
+        if pixels > decodable_pixels // 4 and _Malloc.is_available():
+            _Malloc.trim()  # glibc would keep it for this thread alone
+        return img
 
 
 def _decode(img, size, drafted, max_size):
