@@ -71,16 +71,18 @@ def _reason(error, name):
 
 def _read(file, max_size, max_pixels):
     "Decode a photo as soon as there is room, turn it upright, and shrink it to `max_size`."
-    img = _identify(file)
-    has_copies = _check_size(img, file, max_size, max_pixels)
-    size = img.size
-    drafted = _draft(img, max_size) if max_size and img.format == "JPEG" else None
-    pixels = 2 * size[0] * size[1] if has_copies else img.width * img.height
-    with _decoding.holding(pixels) if pixels > _small_pixels else nullcontext():
-        img = _decode(img, size, drafted, max_size)  # and the decoder's memory is free
-        if pixels > decodable_pixels // 4 and _Malloc.is_available():
-            _Malloc.trim()  # glibc would keep it for this thread alone
-        return img
+    webp_pixels = _webp_pixels(file)
+    with _decoding.holding(2 * webp_pixels):  # its decoder takes memory when it is made
+        img = _identify(file)
+        has_copies = _check_size(img, file, max_size, max_pixels)
+        size = img.size
+        drafted = _draft(img, max_size) if max_size and img.format == "JPEG" else None
+        pixels = 2 * size[0] * size[1] if has_copies else img.width * img.height
+        with _decoding.holding(0 if webp_pixels else pixels):
+            img = _decode(img, size, drafted, max_size)  # and the decoder's memory is free
+            if pixels > decodable_pixels // 4 and _Malloc.is_available():
+                _Malloc.trim()  # glibc would keep it for this thread alone
+            return img
 
 
 def _decode(img, size, drafted, max_size):
@@ -129,8 +131,8 @@ def _quiet() -> Iterator[None]:
 class _Budget:
     "Lets threads go on while what all of them hold stays within a total."
 
-    def __init__(self, total: int):
-        self.total = total
+    def __init__(self, total: int, small: int = 0):
+        self.total, self.small = total, small  # a small amount is not counted and never waits
         self.reset()
 
     def reset(self) -> None:
@@ -140,10 +142,10 @@ class _Budget:
     @contextmanager
     def holding(self, amount: int) -> Iterator[None]:
         "Hold an amount, or the total if that is less, inside this context; wait until it is free."
-        amount, taken = min(amount, self.total), 0
+        amount, taken = min(amount, self.total) if amount > self.small else 0, 0
         try:
             with self._changed:
-                self._changed.wait_for(lambda: self._held + amount <= self.total)
+                self._changed.wait_for(lambda: not amount or self._held + amount <= self.total)
                 self._held += amount
                 taken = amount
             yield
@@ -153,8 +155,7 @@ class _Budget:
                 self._changed.notify_all()
 
 
-_small_pixels = 2**23  # of a photo that never waits
-_decoding = _Budget(decodable_pixels)
+_decoding = _Budget(decodable_pixels, small=2**23)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_decoding.reset)
 
@@ -204,6 +205,20 @@ class _Metered:
 
     def __getattr__(self, name: str):
         return getattr(self._file, name)
+
+
+def _webp_pixels(file):
+    "Return the number of pixels in the header of a WebP; 0 for other files."
+    head = file.read(30)
+    file.seek(0)
+    if head[:4] != b"RIFF" or head[8:12] != b"WEBP":
+        return 0
+    values = int.from_bytes(head[20:30], "little")
+    if head[12:16] == b"VP8X":
+        return (1 + (values >> 32 & 0xFFFFFF)) * (1 + (values >> 56 & 0xFFFFFF))
+    if head[12:16] == b"VP8L":
+        return (1 + (values >> 8 & 0x3FFF)) * (1 + (values >> 22 & 0x3FFF))
+    return (values >> 48 & 0x3FFF) * (values >> 64 & 0x3FFF)
 
 
 def _identify(file):
