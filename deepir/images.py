@@ -548,8 +548,8 @@ class Scale:
 
 
 def _check_made(size, img, transform):
-    "Refuse to make a photo that is too large to hold, such as `Scale(256)` of a thread of pixels."
-    if size[0] * size[1] > decodable_pixels:
+    "Refuse to enlarge a photo beyond what a network is given, as `Scale(256)` of a thread would."
+    if size[0] * size[1] > max(network_pixels, img.width * img.height):
         raise ImageError(
             f"{transform} would make {size[0]}x{size[1]} pixels from a photo of "
             f"{img.width}x{img.height}"
