@@ -78,6 +78,8 @@ def _read(file, max_size, max_pixels):
         size = img.size
         drafted = _draft(img, max_size) if max_size and img.format == "JPEG" else None
         pixels = 2 * size[0] * size[1] if has_copies else img.width * img.height
+        if img.format == "AVIF":  # libavif may find a larger picture than the header states
+            pixels = max(pixels, decodable_pixels // 2)
         with _decoding.holding(0 if webp_pixels else pixels):
             img = _decode(img, size, drafted, max_size)  # and the decoder's memory is free
             if pixels > decodable_pixels // 4 and _Malloc.is_available():

@@ -116,8 +116,13 @@ def export_onnx(
         )
     metadata = _metadata(extractor, name, size)
     for key, value in metadata.items():
-        if not value.isprintable():
-            raise ValueError(f"{path}: not written: its {key} is {value!r:.200}; rename it first")
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"{path}: not written: its {key} is {value!r:.200}, which UTF-8 cannot write; "
+                "rename it first"
+            ) from error
     whole = _PixelsToDescriptors(net, None if whitening is None else whitening.as_linear())
     gigabytes = sum(tensor.nbytes for tensor in whole.state_dict().values()) / 2**30
     if gigabytes > 1.5:
