@@ -76,6 +76,8 @@ def _read(file, max_size, max_pixels):
         img = _identify(file)
         has_copies = _check_size(img, file, max_size, max_pixels)
         size = img.size
+        if webp_pixels and webp_pixels != size[0] * size[1]:
+            raise ValueError("a WebP that states two sizes")
         drafted = _draft(img, max_size) if max_size and img.format == "JPEG" else None
         pixels = 2 * size[0] * size[1] if has_copies else img.width * img.height
         if img.format == "AVIF":  # libavif may find a larger picture than the header states
