@@ -27,17 +27,10 @@ from ..images import open_image
 from .ranking import box_color, box_of, choose_measure, found_for, in_rows
 
 # %% ../../nbs/api/viz/40_gallery.ipynb #4d9f084f
-from deepir.viz.ranking import (
-    Reduced,
-    blank,
-    drawable,
-    drawn_size,
-    marks,
-    panel_of,
-    query_title,
-    reduced,
-    show_panels,
-)
+from .ranking import drawable, marks, query_title, show_panels
+
+# %% ../../nbs/api/viz/40_gallery.ipynb #901b27d4
+from .ranking import Reduced, blank, drawn_size, panel_of, reduced
 
 # %% ../../nbs/api/viz/40_gallery.ipynb #1270b2be
 class Shot(NamedTuple):
