@@ -938,8 +938,9 @@ def check_beside(
     for path in (*states, *paths):
         if path.is_symlink():
             raise OSError(f"{path}: is a link; delete it, or name another checkpoint")
-    for path in () if any(map(os.path.lexists, states)) else paths:
-        if os.path.lexists(path):
+    is_new = not any(map(os.path.lexists, states))
+    for path in paths:
+        if is_new and os.path.lexists(path):
             raise FileExistsError(
                 f"{path}: is there already, and this training only begins; move it away, or name "
                 "another checkpoint"
