@@ -22,7 +22,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -52,7 +52,7 @@ from deepir.distributed import (
 )
 from .eval import evaluate
 from .extractor import Extractor, read_ahead
-from .files import lock, open_regular, sync, writing
+from .files import lock, sync, writing
 from .images import ImageError, imagenet, naming, parse_transforms, to_tensor
 from .losses import ArcFaceLoss, make_loss, relevance, takes_triplets
 from .metrics import as_text
@@ -910,17 +910,9 @@ def training_lock(
     "Return a context in which no other training writes the same checkpoint."
     if checkpoint is None:
         return nullcontext()
-    path = beside(checkpoint, ".lock")
-    with suppress(OSError):  # it is missing, or Windows lets nobody read it now
-        with open_regular(path) as file:
-            text = file.read(1000)
-        if text and not re.match(rb"process \d+ on ", text):
-            raise ValueError(
-                f"{path}: is not the lock of a training; move it away, or name another checkpoint"
-            )
     name = Path(checkpoint).name
     message = f"another training is writing {name}; wait for it, or choose another checkpoint"
-    return lock(path, wait=False, message=message)
+    return lock(beside(checkpoint, ".lock"), wait=False, message=message)
 
 
 def check_beside(
