@@ -59,7 +59,7 @@ from .metrics import as_text
 from .nets import RetrievalNet, pooled_dim
 from .pickles import load_torch
 from .pooling import GeM
-from .sampling import by_landmark, mine_triplets, pk_batch
+from .sampling import by_landmark, mine_triplets, number_landmarks, pk_batch
 from .staged import freeze_batch_norm, staged_backward
 from .store import Features
 from .whiten import Whitening
@@ -158,12 +158,6 @@ def _groups_of(dataset: Dataset) -> dict:
             f"{dataset.name}: {e}; photos of one landmark need the same label: the same word at "
             "the end of their lines in a list, or a common folder"
         ) from None
-
-
-def _number_landmarks(labels: Iterable) -> np.ndarray:  # (N,)
-    "Number landmarks from 0 in the order of their first photos; equal labels are one landmark."
-    numbers: dict = {}
-    return np.array([numbers.setdefault(label, len(numbers)) for label in labels])
 
 
 def _fit_to_data(config: TrainConfig, groups: dict, by_triplets: bool) -> TrainConfig:
@@ -557,7 +551,7 @@ def _mine(
     described = sample[described]
     triplets = mine_triplets(
         features.desc[:],
-        _number_landmarks(dataset.labels)[described].tolist(),
+        number_landmarks(dataset.labels)[described].tolist(),
         config.mine_every * (config.p * config.k // 3),
         config.negatives,
         config.one_per_landmark,
@@ -1019,7 +1013,7 @@ class _Training:
             broadcast_weights(self.loss)
         self.optimizer = _make_optimizer(self.net, self.loss, self.config)
         self.groups = _groups_of(self.dataset)
-        self.labels = torch.from_numpy(_number_landmarks(self.dataset.labels)).to(self.device)
+        self.labels = torch.from_numpy(number_landmarks(self.dataset.labels)).to(self.device)
         config = self.config
         self.photos = _TrainingPhotos(
             self.dataset,

@@ -57,9 +57,8 @@ def write_pretrained(
         with writing(folder / _card) as temporary:
             card = card or _card_of(extractor, name or folder.resolve().name)
             temporary.write_text(card, encoding="utf-8")
-    save_safetensors(tensors, folder / _weights)
     # The configuration comes last: with its checksum, old and new files are never taken for a pair.
-    data["crc32"] = crc32_of(folder / _weights)
+    data["crc32"] = save_safetensors(tensors, folder / _weights)
     write_json(folder / _config, data, indent=2)
 
 
