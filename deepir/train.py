@@ -1106,7 +1106,7 @@ class _Training:
             self._save_model()
 
     def _load_optimizer(self, state: dict) -> None:
-        "Load the averages of the optimizer; its options stay those of this training."
+        "Load the averages that Adam or SGD keeps; its options stay those of this training."
         options = [dict(group) for group in self.optimizer.param_groups]
         self.optimizer.load_state_dict(state)
         for group, mine in zip(self.optimizer.param_groups, options):
@@ -1117,7 +1117,7 @@ class _Training:
             shapes = {name: torch.as_tensor(x).shape for name, x in averages.items()}
             expected = dict.fromkeys(names, weight.shape) | ({"step": ()} if is_adam else {})
             if shapes != expected or (is_adam and not averages["step"] >= 0):
-                raise ValueError("the optimizer has other averages than one for each weight")
+                raise ValueError("there is not one set of averages for each weight")
 
     def _check_triplets(self, triplets: Tensor | None, step: int) -> None:
         "Raise ValueError if mined triplets of a state are not what the next steps need."
