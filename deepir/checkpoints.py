@@ -436,8 +436,7 @@ def default_model(
 
 # %% ../nbs/api/22_checkpoints.ipynb #19179015
 def load_model(
-    model: str
-    | Path,  # an embedded model ("toy"), a checkpoint's path, or a name of `create_model`
+    model: str | Path,  # "landmarks", "toy", a checkpoint's path, or a name of `create_model`
     net: RetrievalNet | None = None,  # a network of your own to fill from the file, in place
     pooling: str | None = None,  # for a name of `create_model`; None: by family
 ) -> RetrievalNet:  # in evaluation mode, on the CPU, with its `whitenings` and `settings`

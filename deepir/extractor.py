@@ -986,8 +986,7 @@ class Extractor:
         self,
         name: str,  # "org/name"; made if it doesn't exist
         *,
-        private: bool
-        | None = None,  # whether a new repository is private; None: what is usual there
+        private: bool | None = None,  # whether a new repository is private; None: as is usual there
         card: str | None = None,  # text of its README.md; None: a description of this extractor
         message: str = "Upload extractor",  # of the commit
     ) -> str:  # the address of the commit
