@@ -14,7 +14,6 @@ import platform
 import re
 import shutil
 import stat
-import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
