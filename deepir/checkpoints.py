@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from .cirtorch import convert_cirtorch, is_cirtorch
 from .core import parse_calls, plugin, unknown_name
 from .files import writing
-from .images import filters, transforms
+from .images import filters, parse_transforms, transforms
 from deepir.nets import (
     RetrievalNet,
     architectures,
@@ -146,6 +146,7 @@ def convert_dirtorch(
             theirs[name] = value
         else:
             dropped[f"model_options.{name}"] = value
+    _check_plain(theirs, "its model_options")
     for name, value in old["state_dict"].items():
         name = from_dirtorch(name)
         unused = theirs.get("without_fc") and name.startswith("projection.")
@@ -159,17 +160,39 @@ def convert_dirtorch(
     return dict(
         format="deepir 2",
         meta={**_plain(counters, "counters"), **_options_of_original(theirs, state)},
-        preprocess=_plain(old.get("preprocess") or {}, "preprocess"),
+        preprocess=_plain(_table(old, "preprocess"), "preprocess"),
         settings={},
         state_dict=state,
-        whitenings={k: _state_of_pca(k, pca) for k, pca in (old.get("pca") or {}).items()},
+        whitenings={k: _state_of_pca(k, pca) for k, pca in _table(old, "pca").items()},
         dropped={name: _kind_of(value) for name, value in dropped.items()},
     )
+
+
+def _table(old: dict, part: str) -> dict:
+    "Return a part of a checkpoint that may be missing."
+    table = {} if old.get(part) is None else old[part]
+    if not isinstance(table, dict):
+        raise ValueError(f"its {part} is a {_kind_of(table)}")
+    return table
 
 
 def _kind_of(value) -> str:
     "Return the name of the class of a value, also of one whose class is lost."
     return value.kind.split(".")[-1] if isinstance(value, Inert) else type(value).__name__
+
+
+def _check_plain(value, name: str) -> None:
+    "Raise ValueError for anything but text, numbers, lists and dictionaries."
+    if isinstance(value, dict):
+        for key, part in value.items():
+            if type(key) not in (str, int):
+                raise ValueError(f"{name} has a key that is a {type(key).__name__}")
+            _check_plain(part, f"{name}[{key!r:.40}]")
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            _check_plain(part, name)
+    elif type(value) not in (str, int, float, bool, type(None)):
+        raise ValueError(f"{name} holds a {_kind_of(value)}")
 
 
 def _options_of_original(theirs, state):
@@ -204,6 +227,7 @@ def _convert_deepir_1(old):
     "Translate a file of the format deepir 1 to deepir 2."
     theirs = {k: v for k, v in old["meta"].items() if k in _original_options}
     others = {k: v for k, v in old["meta"].items() if k not in _original_options}
+    _check_plain(theirs, "its meta")
     ours = _options_of_original(theirs, old["state_dict"]) if "arch" in theirs else theirs
     whitenings = {
         name: Whitening(**tensors, power=_original_power).state()
@@ -218,20 +242,6 @@ def _convert_deepir_1(old):
     }
 
 # %% ../nbs/api/22_checkpoints.ipynb #0ff208a6
-def _check_plain(value, name: str) -> None:
-    "Raise ValueError for anything but text, numbers, lists and dictionaries."
-    if isinstance(value, dict):
-        for key, part in value.items():
-            if type(key) not in (str, int):
-                raise ValueError(f"{name} has a key that is a {type(key).__name__}")
-            _check_plain(part, f"{name}[{key!r:.40}]")
-    elif isinstance(value, (list, tuple)):
-        for part in value:
-            _check_plain(part, name)
-    elif type(value) not in (str, int, float, bool, type(None)):
-        raise ValueError(f"{name} holds a {_kind_of(value)}")
-
-
 def _is_number(value, low: float, high: float) -> bool:
     "Tell whether a value is a number from `low` to `high`."
     return isinstance(value, (int, float)) and low <= value <= high
@@ -248,7 +258,10 @@ def _is_word(value) -> bool:
 
 def _is_transform(value) -> bool:
     "Tell whether a text names transforms of deepir; those of torchvision are for training."
-    return isinstance(value, str) and all(call.name in transforms for call in _calls_of(value))
+    if not isinstance(value, str) or not all(c.name in transforms for c in _calls_of(value)):
+        return False
+    parse_transforms(value)  # checks their arguments
+    return True
 
 
 def _calls_of(text: str) -> list:
@@ -283,12 +296,14 @@ _preprocess_rules = {
 _settings_rules = {
     "max_size": (_is_size, "pixels, or None"),
     "trfs": (
-        lambda x: _is_transform(x) or _is_list(x, _is_transform, 32),
+        lambda x: _is_transform(x) or _is_list(x, _is_transform, 16),
         f"transforms of {', '.join(transforms)}",
     ),
-    "scales": (lambda x: _is_list(x, _is_scale, 32), "numbers in (0, 4]"),
+    "scales": (lambda x: _is_list(x, _is_scale, 16), "1 to 16 numbers in (0, 4]"),
     "scale_pooling": (_is_word, "the name of a pooling"),
     "scale_p": (lambda x: _is_number(x, 1e-3, 1e4), "a power above 0"),
+    "resize": (_is_word, "the name of a way to resize"),
+    "whiten": (lambda x: x is None or _is_word(x), "the name of a whitening"),
     "precision": (_is_word, "the name of a precision"),
 }
 
@@ -297,6 +312,14 @@ def _check_rules(values: dict, rules: dict, part: str) -> None:
     for name, (fits, expected) in rules.items():
         if name in values and not fits(values[name]):
             raise ValueError(f"{part}[{name!r}]={values[name]!r:.60}: expected {expected}")
+
+
+def _check_weights(state: dict) -> None:
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            raise ValueError(f"its weight {name!r:.60} is a {_kind_of(value)}")
+        if value.is_complex():
+            raise ValueError(f"its weight {name!r:.60} holds complex numbers")
 
 
 def _checked(data: dict) -> dict:
@@ -316,9 +339,7 @@ def _checked(data: dict) -> dict:
     for name in ("mean", "std"):
         if len(data["preprocess"].get(name, "rgb")) != 3:
             raise ValueError(f"preprocess[{name!r}]: expected three numbers")
-    for name, value in data["state_dict"].items():
-        if not isinstance(value, Tensor):
-            raise ValueError(f"its weight {name!r:.60} is a {_kind_of(value)}")
+    _check_weights(data["state_dict"])
     whitenings = {}
     for name, saved in data["whitenings"].items():
         if not isinstance(saved, dict):
@@ -328,7 +349,7 @@ def _checked(data: dict) -> dict:
         except (TypeError, ValueError) as reason:
             raise ValueError(f"its whitening {name!r:.60}: {str(reason)[:200]}") from reason
     whiten = data["settings"].get("whiten") or ""
-    if not _is_word(whiten) or (whiten not in whitenings and Path(whiten).suffix):
+    if whiten not in whitenings and Path(whiten).suffix:
         raise ValueError(f"settings['whiten']={whiten!r:.60}: expected a whitening of this file")
     return {**data, "whitenings": whitenings}
 
@@ -375,7 +396,12 @@ def _read(path: str | Path) -> dict | Weights:
         raise ValueError(f"{path}: a damaged checkpoint: {reason!r:.300}") from reason
     if form.startswith("deepir "):
         raise ValueError(f"{path}: of the newer format {form!r:.60}; update deepir")
-    return find_weights(data, path)
+    weights = find_weights(data, path)
+    try:
+        _check_weights(weights.state)
+    except ValueError as reason:
+        raise ValueError(f"{path}: {reason}") from reason
+    return weights
 
 
 def _is_whole(weights: Weights) -> bool:
@@ -410,8 +436,7 @@ def default_model(
 
 # %% ../nbs/api/22_checkpoints.ipynb #19179015
 def load_model(
-    model: str
-    | Path,  # an embedded model ("toy"), a checkpoint's path, or a name of `create_model`
+    model: str | Path,  # "landmarks", "toy", a checkpoint's path, or a name of `create_model`
     net: RetrievalNet | None = None,  # a network of your own to fill from the file, in place
     pooling: str | None = None,  # for a name of `create_model`; None: by family
 ) -> RetrievalNet:  # in evaluation mode, on the CPU, with its `whitenings` and `settings`

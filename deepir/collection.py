@@ -505,8 +505,7 @@ class Collection:
         self,
         query,  # a photo: a path, a Pillow image, an array (H, W, 3) or a tensor (3, H, W)
         k: int = 10,  # photos to find, at least 1; fewer are found if there are fewer
-        box: Iterable[float]
-        | None = None,  # (x1, y1, x2, y2), pixels: the part of the query to use
+        box: Iterable[float] | None = None,  # (x1, y1, x2, y2), pixels: a part of the query
     ) -> list[Match]:  # the best first
         "Find the photos that are most similar to a query."
         if not len(self):

@@ -205,10 +205,15 @@ def fork_safe(function):
 # %% ../nbs/api/00_core.ipynb #b01ec071
 def data_root() -> Path:
     "Return the folder of data sets: $DEEPIR_DATA, else $DB_ROOT, else one in the user's cache."
-    for name in ("DEEPIR_DATA", "DB_ROOT"):
-        if os.environ.get(name):
-            return Path(os.environ[name]).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "deepir"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "deepir"
+    folder = Path(os.environ.get("DEEPIR_DATA") or os.environ.get("DB_ROOT") or cache)
+    try:
+        return folder.expanduser()
+    except RuntimeError:
+        raise ValueError(
+            f"{printable(folder)}: the folder of data sets, but no such home folder is known; set "
+            "DEEPIR_DATA to a folder"
+        ) from None
 
 # %% ../nbs/api/00_core.ipynb #c8edb8c4
 class Call(NamedTuple):

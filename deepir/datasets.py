@@ -787,9 +787,7 @@ _plugins = ("ToyLandmarks",)
 
 # %% ../nbs/api/25_datasets.ipynb #5b425d51
 def load_dataset(
-    spec: str
-    | Path
-    | Dataset,  # a name, a folder, 'ImageList("list.txt", "photos")' or a `Dataset`
+    spec: str | Path | Dataset,  # a name, a folder, a command string or a `Dataset`
 ) -> Dataset:
     "Load a data set by its name, from a folder, or from a command string."
     if isinstance(spec, Dataset):

@@ -18,7 +18,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,6 +45,7 @@ from deepir.images import (
     Scale,
     check_network_pixels,
     naming,
+    network_pixels,
     normalize,
     open_image,
     parse_transforms,
@@ -270,33 +271,29 @@ class _Photos:
 class _View(NamedTuple):
     "One way to look at a photo."
 
-    transform: Callable[[Image.Image], Image.Image]
+    steps: tuple[Callable[[Image.Image], Image.Image], ...]  # transforms, one after the other
     is_identity: bool  # at its own size, whatever the photo
     factor: float = 1.0  # by which its pixels are resized afterwards
 
 # %% ../nbs/api/35_extractor.ipynb #22de8db7
-def _make_views(
-    max_size: int | None, trfs: list[str], scales: Sequence[float], resize: str = "pillow"
-) -> list[_View]:
-    limit = Scale(max_size, largest=True, can_upscale=False) if max_size else None
-    if limit and resize == "cirtorch":
-        limit = _Thumbnail(max_size)
+def _make_views(trfs: list[str], scales: Sequence[float], resize: str) -> list[_View]:
     views = []
     for text, scale in itertools.product(trfs, scales):
-        steps = [limit] if limit else []
-        if text:
-            steps.append(parse_transforms(text))
+        steps = parse_transforms(text).transforms
         factor = float(scale) if resize == "cirtorch" else 1.0
         if scale != 1 and resize == "pillow":
-            steps.append(Scale(float(scale)))
-
-        def transform(img, steps=tuple(steps)):
-            for step in steps:
-                img = step(img)
-            return img
-
-        views.append(_View(transform, not text and scale == 1, factor))
+            steps = [*steps, Scale(float(scale))]
+        views.append(_View(tuple(steps), not text and scale == 1, factor))
     return views
+
+
+def _make_limit(max_size: int | None, resize: str) -> Callable[[Image.Image], Image.Image] | None:
+    "Return what shrinks a photo before its views are made."
+    if not max_size:
+        return None
+    if resize == "cirtorch":
+        return _Thumbnail(max_size)
+    return Scale(max_size, largest=True, can_upscale=False)
 
 
 class _Thumbnail:
@@ -321,19 +318,43 @@ def _interpolate(pixels: Tensor, factor: float) -> Tensor:  # (H, W, 3) bytes ->
     return x[0].permute(1, 2, 0)
 
 # %% ../nbs/api/35_extractor.ipynb #ce2615da
+_made_pixels = 4 * network_pixels  # of all steps and views of a photo
+
+
 def _pixels_of(
-    photo: Image.Image | Tensor, views: list[_View], max_size: int | None
+    photo: Image.Image | Tensor,
+    views: list[_View],
+    limit: Callable[[Image.Image], Image.Image] | None,  # from `_make_limit`
 ) -> list[Tensor]:
     "Return the views of a photo as tensors (H, W, 3)."
     if isinstance(photo, Tensor):
-        fits = not max_size or max(photo.shape[:2]) <= max_size
+        fits = not limit or max(photo.shape[:2]) <= limit.size
         if fits and all(view.is_identity for view in views):
             return [photo] * len(views)
         photo = Image.fromarray(photo.mul(255).round().byte().numpy())
-    pixels = []
+    if limit:
+        photo = limit(photo)
+    made, pixels = 0, []
+
+    def count(size):
+        nonlocal made
+        made += size[0] * size[1]
+        if made > _made_pixels:
+            raise ImageError(
+                f"{photo.width}x{photo.height} pixels become more than "
+                f"{_made_pixels / 1e6:.3g} megapixels by trfs and scales; take fewer or smaller "
+                "ones, or give max_size=1024 (or --max-size 1024)"
+            )
+
     for view in views:
-        img = view.transform(photo)
-        check_network_pixels(tuple(int(side * view.factor) for side in img.size))
+        img = photo
+        for step in view.steps:
+            before, img = img, step(img)
+            if img is not before:
+                count(img.size)
+        size = tuple(int(side * view.factor) for side in img.size)
+        check_network_pixels(size)
+        count(size)
         x = to_pixels(img)
         pixels.append(x if view.factor == 1 else _interpolate(x, view.factor))
     return pixels
@@ -460,6 +481,17 @@ def _as_net(model, pooling: str | None = None) -> RetrievalNet:
     gives_descriptors = isinstance(output, Tensor) and output.ndim == 2
     return RetrievalNet(model, pooling=nn.Identity() if gives_descriptors else None)
 
+
+@contextmanager
+def _naming_model(model) -> Iterator[None]:
+    "Name a model in a ValueError about settings if it was given by name: its file may be to blame."
+    try:
+        yield
+    except ValueError as e:
+        if isinstance(model, (str, Path)):
+            raise ValueError(f"{model}: {e}") from e
+        raise
+
 # %% ../nbs/api/35_extractor.ipynb #604ab090
 class Extractor:
     "Describe photos: a network with preprocessing, scales and whitening, prepared once."
@@ -497,12 +529,8 @@ class Extractor:
             chosen["max_size"] = max_size  # None is a choice here: no limit
         if not _is_auto(whiten):
             chosen["whiten"] = whiten  # and here: no whitening
-        try:
+        with _naming_model(model):
             self._configure({**_DEFAULTS, **self.net.settings, **chosen})
-        except ValueError as e:
-            if by_name:  # the file may be to blame
-                raise ValueError(f"{self.name}: {e}") from e
-            raise
         self._set_resources(device, batch_size, threads)
 
     def _configure(self, settings: dict) -> None:
@@ -539,7 +567,8 @@ class Extractor:
                 f"{len(self.trfs)} transforms at {len(self.scales)} scales: a photo has at most "
                 f"{_MAX_VIEWS} views"
             )
-        self._views = _make_views(self.max_size, self.trfs, self.scales, self.resize)
+        self._views = _make_views(self.trfs, self.scales, self.resize)
+        self._limit = _make_limit(self.max_size, self.resize)
 
     def _stored_whitening(self, whiten):
         "Return the name that counts, if one was learned for a single scale and one for several."
@@ -666,7 +695,8 @@ class Extractor:
             settings |= {"scale_pooling": scale_pooling, "scale_p": gemp}
         if whiten is not None:
             settings["whiten"] = whiten
-        extractor = cls(net, **settings)
+        with _naming_model(model):
+            extractor = cls(net, **settings)
         if isinstance(model, (str, Path)):
             extractor.name = str(model)
         extractor.whitening = find_whitening(
@@ -744,7 +774,7 @@ class Extractor:
 
         def load(i):
             with naming(dataset.keys[i]):
-                return _pixels_of(dataset.open(i, **limit), self._views, self.max_size)
+                return _pixels_of(dataset.open(i, **limit), self._views, self._limit)
 
         return load
 
@@ -895,7 +925,7 @@ class Extractor:
 
     def __setstate__(self, state: dict) -> None:
         vars(self).update(state)
-        self._views = _make_views(self.max_size, self.trfs, self.scales, self.resize)
+        self._views = _make_views(self.trfs, self.scales, self.resize)
         self._prepared = _Prepared(self.net, self.device, self.precision)
 
     def save(
@@ -939,10 +969,8 @@ class Extractor:
         the hub cannot be reached. Only the hub needs the extra: `pip install 'deepir[hub]'`.
         """
         net = plugin("read_pretrained")(name, revision)
-        try:
+        with _naming_model(name):
             extractor = cls(net, **settings)
-        except ValueError as reason:
-            raise ValueError(f"{name}: {reason}") from reason
         extractor.name = str(name)
         return extractor
 
@@ -958,8 +986,7 @@ class Extractor:
         self,
         name: str,  # "org/name"; made if it doesn't exist
         *,
-        private: bool
-        | None = None,  # whether a new repository is private; None: what is usual there
+        private: bool | None = None,  # whether a new repository is private; None: as is usual there
         card: str | None = None,  # text of its README.md; None: a description of this extractor
         message: str = "Upload extractor",  # of the commit
     ) -> str:  # the address of the commit
@@ -968,7 +995,7 @@ class Extractor:
 
 # %% ../nbs/api/35_extractor.ipynb #9f20672d
 _RESOURCES = ("device", "batch_size", "threads")
-_MAX_VIEWS = 64  # of a photo, which are in memory together
+_MAX_VIEWS = 16  # of a photo, which are in memory together
 _SHOWN_DEFAULTS = {**_DEFAULTS, "scales": [1.0]}
 
 

@@ -6,6 +6,7 @@
 __all__ = ['ImageError', 'open_image', 'Scale', 'Pad', 'PadSquare', 'CenterCrop', 'parse_transforms', 'normalize', 'to_tensor']
 
 # %% ../nbs/api/05_images.ipynb #db21e0a5
+import ctypes
 import os
 import re
 import struct
@@ -70,11 +71,27 @@ def _reason(error, name):
 
 
 def _read(file, max_size, max_pixels):
-    "Decode a photo, turn it upright, and shrink it to `max_size`."
-    img = _identify(file)
-    _check_size(img, file, max_size, max_pixels)
-    size = img.size
-    drafted = _draft(img, max_size) if max_size and img.format == "JPEG" else None
+    "Decode a photo as soon as there is room, turn it upright, and shrink it to `max_size`."
+    webp_pixels = _webp_pixels(file)
+    with _decoding.holding(2 * webp_pixels):  # its decoder takes memory when it is made
+        img = _identify(file)
+        has_copies = _check_size(img, file, max_size, max_pixels)
+        size = img.size
+        if webp_pixels and webp_pixels != size[0] * size[1]:
+            raise ValueError("a WebP that states two sizes")
+        drafted = _draft(img, max_size) if max_size and img.format == "JPEG" else None
+        pixels = 2 * size[0] * size[1] if has_copies else img.width * img.height
+        if img.format == "AVIF":  # libavif may find a larger picture than the header states
+            pixels = max(pixels, decodable_pixels // 2)
+        with _decoding.holding(0 if webp_pixels else pixels):
+            img = _decode(img, size, drafted, max_size)  # and the decoder's memory is free
+            if pixels > decodable_pixels // 4 and _malloc_trim:
+                _malloc_trim(0)  # glibc would keep it for this thread alone
+            return img
+
+
+def _decode(img, size, drafted, max_size):
+    "Decode a photo of `size`, of which the decoder makes the part `drafted`; turn it upright."
     img.load()
     turn = _turn_of(img)
     if img.mode != "RGB" or img.has_transparency_data:
@@ -114,6 +131,41 @@ def _quiet() -> Iterator[None]:
             if not _quiet_threads:
                 with suppress(ValueError):  # someone else has put older filters back
                     warnings.filters.remove(_quiet_filter)
+
+# %% ../nbs/api/05_images.ipynb #8025338c
+class _Budget:
+    "Lets threads go on while what all of them hold stays within a total."
+
+    def __init__(self, total: int, small: int = 0):
+        self.total, self.small = total, small  # a small amount is not counted and never waits
+        self.reset()
+
+    def reset(self) -> None:
+        "Forget what is held."
+        self._held, self._changed = 0, threading.Condition()
+
+    @contextmanager
+    def holding(self, amount: int) -> Iterator[None]:
+        "Hold an amount, or the total if that is less, inside this context; wait until it is free."
+        amount, taken = min(amount, self.total) if amount > self.small else 0, 0
+        try:
+            with self._changed:
+                self._changed.wait_for(lambda: not amount or self._held + amount <= self.total)
+                self._held += amount
+                taken = amount
+            yield
+        finally:
+            with self._changed:
+                self._held -= taken
+                self._changed.notify_all()
+
+
+_decoding = _Budget(decodable_pixels, small=2**23)
+_malloc_trim = None  # of glibc; others lack it
+if os.name == "posix":
+    _malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_decoding.reset)
 
 # %% ../nbs/api/05_images.ipynb #60de5d6d
 _max_bytes = 2**30  # of a file
@@ -163,6 +215,20 @@ class _Metered:
         return getattr(self._file, name)
 
 
+def _webp_pixels(file):
+    "Return the number of pixels in the header of a WebP; 0 for other files."
+    head = file.read(30)
+    file.seek(0)
+    if head[:4] != b"RIFF" or head[8:12] != b"WEBP":
+        return 0
+    values = int.from_bytes(head[20:30], "little")
+    if head[12:16] == b"VP8X":
+        return (1 + (values >> 32 & 0xFFFFFF)) * (1 + (values >> 56 & 0xFFFFFF))
+    if head[12:16] == b"VP8L":
+        return (1 + (values >> 8 & 0x3FFF)) * (1 + (values >> 22 & 0x3FFF))
+    return (values >> 48 & 0x3FFF) * (values >> 64 & 0x3FFF)
+
+
 def _identify(file):
     "Read the header of a photo; return Pillow's image, whose pixels are not decoded yet."
     Image.init()  # register the formats, if that hasn't been done
@@ -192,33 +258,45 @@ _max_scans = 25  # of a large progressive JPEG; programs write about ten
 _max_scanned = 10**9  # pixels in all scans of one that has more
 _max_strips = 2**18  # strips or tiles of a TIFF
 _slow_decoders = ("bmp_rle", "ppm", "ppm_plain")
+_max_comments = 1000  # of a PPM written as text
 
 
 def _check_size(img, file, max_size, max_pixels):
-    "Raise ValueError if the pixels of a photo would take too much memory or time."
+    """Raise ValueError if the pixels of a photo would take too much memory or time.
+
+    Return whether the decoder keeps copies of the whole photo.
+    """
     width, height = img.size
     if width < 1 or height < 1:
         raise ValueError(f"a photo of {width}x{height} pixels")
     pixels = max(width, 8) * max(height, 8)  # a row or a column has a cost of its own
     allowed, advice = max_pixels, "; make it smaller first"
+    has_copies = img.format in _whole_formats
     if img.format == "JPEG":
-        if _has_one_scan(img, file):
+        has_copies = not _has_one_scan(img, file)
+        if not has_copies:
             largest = 2 * max_pixels  # if it is shrunk while it is decoded
             if max_size:
                 allowed = largest
             elif pixels <= largest:
                 advice = "; give max_size=1024 (or --max-size 1024)"
-        elif (scans := _count_scans(file)) > max(_max_scans, min(_max_scanned // pixels, 1000)):
+        elif (scans := _count(b"\xff\xda", file)) > max(
+            _max_scans, min(_max_scanned // pixels, 1000)
+        ):
             raise ValueError(f"a JPEG of {scans} scans")
-    elif img.format in _whole_formats:
+    elif has_copies:
         allowed = max_pixels // 2
     elif any(tile[0] in _slow_decoders for tile in img.tile):
-        allowed = max_pixels // 8
+        allowed = max_pixels // (8 * len(img.getbands()))
+        comments = _count(b"#", file) if img.tile[0][0] == "ppm_plain" else 0
+        if comments > _max_comments:
+            raise ValueError(f"a PPM with {comments} comments")
     if pixels > allowed:
         raise ValueError(
             f"{width}x{height} pixels, {width * height / 1e6:.3g} megapixels, are more than the "
             f"{allowed / 1e6:.3g} that are decoded{advice}"
         )
+    return has_copies
 
 
 def _draft(img, max_size):
@@ -245,13 +323,13 @@ def _has_one_scan(img, file):
     return file.read(len(scan)) == scan
 
 
-def _count_scans(file):
-    "Count the markers that begin a scan in a JPEG file."
+def _count(mark, file):
+    "Count how often some bytes occur in a file, such as those that begin a scan of a JPEG."
     file.seek(0)
     count, end = 0, b""
     while block := file.read(2**20):
-        count += (end + block).count(b"\xff\xda")
-        end = block[-1:]
+        count += (end + block).count(mark)
+        end = block[len(block) + 1 - len(mark) :]
     return count
 
 
@@ -456,6 +534,11 @@ class Scale:
                 f"Scale({size!r}): expected a side in pixels such as 800, a factor in (0, 4] with "
                 "a decimal point such as 0.7, or (width, height) in pixels"
             )
+        if interpolation not in list(Image.Resampling):
+            raise ValueError(
+                f"Scale({size!r}): interpolation={interpolation!r:.60}: expected a filter of "
+                "Pillow, such as Image.BICUBIC"
+            )
         self.size = size
         self.interpolation = interpolation
         self.largest = largest
@@ -473,8 +556,8 @@ class Scale:
 
 
 def _check_made(size, img, transform):
-    "Refuse to make a photo that is too large to hold, such as `Scale(256)` of a thread of pixels."
-    if size[0] * size[1] > decodable_pixels:
+    "Refuse to enlarge a photo beyond what a network is given, as `Scale(256)` of a thread would."
+    if size[0] * size[1] > max(network_pixels, img.width * img.height):
         raise ImageError(
             f"{transform} would make {size[0]}x{size[1]} pixels from a photo of "
             f"{img.width}x{img.height}"
@@ -495,6 +578,7 @@ class Pad:
     ):
         if not _is_length(size):
             raise ValueError(f"Pad({size!r}): expected a length in pixels, such as 300")
+        _check_color(color)
         self.size = size
         self.color = color
 
@@ -516,12 +600,23 @@ class PadSquare:
             raise ValueError(
                 f"PadSquare({size!r}): expected a side in pixels, such as 300, or None"
             )
+        _check_color(color)
         self.size = size
         self.color = color
 
     def __call__(self, img: Image.Image) -> Image.Image:
         side = self.size or max(img.size)
         return _paste_centered(img, (side, side), self.color)
+
+
+def _check_color(color):
+    "Raise ValueError for a colour that Pillow cannot fill a photo with."
+    try:
+        Image.new("RGB", (1, 1), color)
+    except Exception as error:
+        raise ValueError(
+            f"color={color!r:.60}: expected three numbers from 0 to 255, such as (127, 127, 127)"
+        ) from error
 
 
 def _paste_centered(img, size, color):

@@ -234,10 +234,8 @@ def _place_in_gaps(x: Tensor, label: Tensor, nq: int, lo: float, hi: float):
 # %% ../nbs/api/50_losses.ipynb #696b2dee
 def relevance(
     labels: Tensor,  # (N,) landmark numbers of the queries
-    others: Tensor
-    | None = None,  # (M,) landmark numbers of the photos; None: the queries themselves
-    first: int
-    | None = 0,  # position of the first query among the photos; None: it isn't one of them
+    others: Tensor | None = None,  # (M,) landmarks of the photos; None: the queries themselves
+    first: int | None = 0,  # position of the first query among the photos; None: not among them
 ) -> Tensor:  # (N, M) int8: 1 same landmark, 0 another landmark, -1 the photo itself
     "Turn landmark numbers into the label matrix of a ranking loss."
     others = labels if others is None else others
@@ -711,8 +709,7 @@ losses = {
 
 # %% ../nbs/api/50_losses.ipynb #1e5fdb75
 def make_loss(
-    loss: str
-    | Callable,  # "ap", "ap(nq=25)", a loss object, or a function of (descriptors, labels)
+    loss: str | Callable,  # "ap", "ap(nq=25)", a loss object, or f(descriptors, labels)
     options: dict | None = None,  # arguments of a loss given by name
 ) -> Callable:
     "Return a loss from its name and options; a loss object is returned as it is."

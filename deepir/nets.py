@@ -39,10 +39,8 @@ class RetrievalNet(nn.Module):
         projection: nn.Module | None = None,  # (B, C) -> (B, D), e.g. `nn.Linear(C, D)`; None: none
         neck: nn.Module | None = None,  # maps -> maps, between trunk and pooling, e.g. dropout
         norm_pooled: bool = False,  # L2-normalise before the projection as well
-        preprocess: dict
-        | None = None,  # `mean` and `std` of the pixels; None: the trunk's own, else ImageNet's
-        meta: dict
-        | None = None,  # plain data that a checkpoint remembers: architecture, options, counters
+        preprocess: dict | None = None,  # `mean` and `std`; None: the trunk's own, else ImageNet's
+        meta: dict | None = None,  # plain data that a checkpoint remembers, such as options
     ):
         super().__init__()
         self.trunk = trunk
@@ -169,9 +167,7 @@ after_map = {
 
 def torchvision_trunk(
     arch: str,  # a classification network of torchvision, e.g. "resnet50" or "swin_t"
-    weights: str
-    | Path
-    | None = None,  # torchvision's name: "DEFAULT", "IMAGENET1K_V1", ...; or a file; None: random
+    weights: str | Path | None = None,  # "DEFAULT", another name, or a file; None: random
 ) -> (
     nn.Module
 ):  # (B, 3, H, W) -> (B, C, h, w); its `preprocess` holds the mean and std of its weights
@@ -489,18 +485,16 @@ def pooled_dim(
 def create_model(
     name: str,  # a key of `architectures`, a network of torchvision, or "timm:" and one of timm
     out_dim: int | None = None,  # dimensions of the projection; None: no projection
-    pooling: str
-    | None = None,  # "gem", "mac", "avg", "rmac", "cls", "cls+avg" or "head"; None: by family
+    pooling: str | None = None,  # of what the trunk gives; None: by family
     p: float = 3.0,  # GeM's power to begin with, > 0
-    weights: str
-    | Path
-    | None = None,  # of the trunk: "DEFAULT", another name of its library, or a file; None: random
+    weights: str | Path | None = None,  # "DEFAULT", another name, or a file; None: random
     norm_pooled: bool = False,  # L2-normalise before the projection as well
     center_bias: float = 0.0,  # weight added in the middle of the map, >= 0
     dropout: float = 0.0,  # probability that a number of the map is dropped in training
 ) -> RetrievalNet:  # in training mode
     """Build a retrieval network by name.
 
+    The pooling is "gem", "mac", "avg", "rmac", "cls", "cls+avg" or "head".
     Its `meta` holds the options, so that `save_model` and `load_model` can build it again.
     """
     check_pooling(pooling)

@@ -6,6 +6,7 @@
 __all__ = []
 
 # %% ../nbs/api/06_safetensors.ipynb #2b5e1eb3
+import zlib
 from pathlib import Path
 
 import torch
@@ -47,7 +48,7 @@ def load_safetensors(
 def save_safetensors(
     tensors: dict[str, Tensor],  # by name
     path: str | Path,  # the file to write; it is complete or absent
-) -> None:
+) -> int:  # the CRC-32 of the file
     "Write tensors by name."
     from safetensors.torch import save
 
@@ -55,5 +56,7 @@ def save_safetensors(
         if tensor.dtype.is_complex:
             raise ValueError(f"{path}: not written: {name} is of {tensor.dtype}")
     plain = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+    data = save(plain, {"format": "pt"})
     with writing(path) as temporary:
-        temporary.write_bytes(save(plain, {"format": "pt"}))
+        temporary.write_bytes(data)
+    return zlib.crc32(data)

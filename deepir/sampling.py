@@ -7,7 +7,7 @@ __all__ = ['pk_batch', 'balanced_indices', 'mine_triplets']
 
 # %% ../nbs/api/52_sampling.ipynb #844811f6
 import itertools
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
 from torch import Tensor
@@ -15,6 +15,14 @@ from torch import Tensor
 from .core import as_descriptors
 
 # %% ../nbs/api/52_sampling.ipynb #9d5c7e65
+def number_landmarks(labels: Iterable) -> np.ndarray:  # (N,)
+    "Number landmarks from 0 in the order of their first photos; equal labels are one landmark."
+    if isinstance(labels, Tensor):
+        labels = labels.tolist()  # equal numbers in a tensor are different keys of a dictionary
+    numbers: dict = {}
+    return np.array([numbers.setdefault(label, len(numbers)) for label in labels])
+
+
 def by_landmark(
     labels: Sequence[Hashable] | Tensor,  # N labels, one a photo
 ) -> dict[Hashable, np.ndarray]:  # label -> indices of its photos, in order
@@ -69,8 +77,8 @@ def balanced_indices(
         raise ValueError(
             f"balanced_indices: size={size} must be in [0, 2] and balanced={balanced} in [0, 1]"
         )
-    rng, labels = np.random.default_rng(seed), np.asarray(labels)
-    groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    rng, labels = np.random.default_rng(seed), number_landmarks(labels)
+    groups = [np.flatnonzero(labels == label) for label in range(labels.max() + 1)]
     common = np.percentile([len(group) for group in groups], 50 * size)
     drawn = []
     for group in groups:
@@ -97,12 +105,14 @@ def mine_triplets(
             raise ValueError(f"mine_triplets: {name}={value} must be {least} or more")
     if len(desc) != len(labels):
         raise ValueError(f"mine_triplets: {len(desc)} descriptors but {len(labels)} labels")
-    rng, labels, groups = np.random.default_rng(seed), np.asarray(labels), by_landmark(labels)
+    groups = by_landmark(labels)
+    rng, labels = np.random.default_rng(seed), number_landmarks(labels)
+    photos_of = {labels[photos[0]]: photos for photos in groups.values()}
     anchors = itertools.cycle(rng.permutation(np.concatenate(list(groups.values()))))
     triplets: list = []
     while len(triplets) < n:
         anchor = next(anchors)
-        same = groups[labels[anchor]]
+        same = photos_of[labels[anchor]]
         positive = rng.choice(same[same != anchor])
         if among:
             candidates = np.sort(rng.permutation(len(labels))[:among])

@@ -59,7 +59,7 @@ from .metrics import as_text
 from .nets import RetrievalNet, pooled_dim
 from .pickles import load_torch
 from .pooling import GeM
-from .sampling import by_landmark, mine_triplets, pk_batch
+from .sampling import by_landmark, mine_triplets, number_landmarks, pk_batch
 from .staged import freeze_batch_norm, staged_backward
 from .store import Features
 from .whiten import Whitening
@@ -486,14 +486,18 @@ def _read_steps(
             num_workers=threads,
             generator=torch.Generator(),  # without it, a loader draws from torch's global one
         )
-        for chunk in loader:
-            report(chunk.failed)
-            if chunk.error:
-                raise ImageError(chunk.error)
-            yield [
-                x.to(device, non_blocking=True, memory_format=torch.channels_last)
-                for x in chunk.photos
-            ]
+        try:
+            for chunk in loader:
+                report(chunk.failed)
+                if chunk.error:
+                    raise ImageError(chunk.error)
+                yield [
+                    x.to(device, non_blocking=True, memory_format=torch.channels_last)
+                    for x in chunk.photos
+                ]
+        except (ConnectionError, EOFError) as e:  # a worker process hangs up
+            time.sleep(1)  # here, torch's own error comes up as soon as its death is known
+            raise RuntimeError(f"DataLoader worker hangs up ({e!r})") from e
 
     def read_step(step: int) -> Iterator[Tensor]:
         for run in read([(step, chunk) for chunk in plan_of(step).chunks]):
@@ -508,6 +512,20 @@ def _read_steps(
     for step in steps:
         plan = plan_of(step)
         yield plan, [x for _ in plan.chunks for x in next(stream)]
+
+
+@contextmanager
+def _explaining_killed_readers() -> Iterator[None]:
+    "Say what to do if a worker process was killed; the error may come up anywhere in the block."
+    try:
+        yield
+    except RuntimeError as e:
+        if not str(e).startswith("DataLoader worker"):
+            raise
+        raise OSError(
+            "a process that reads photos was killed, often for want of memory; start again with "
+            f"fewer threads ({' '.join(str(e).split()):.200})"
+        ) from e
 
 # %% ../nbs/api/57_train.ipynb #29c85e2d
 def _plain_extractor(net: RetrievalNet, device, threads: int | None) -> Extractor:
@@ -533,7 +551,7 @@ def _mine(
     described = sample[described]
     triplets = mine_triplets(
         features.desc[:],
-        [dataset.labels[i] for i in described],
+        number_landmarks(dataset.labels)[described].tolist(),
         config.mine_every * (config.p * config.k // 3),
         config.negatives,
         config.one_per_landmark,
@@ -724,8 +742,15 @@ class _Log:
 
     def append(self, history: History) -> None:
         "Add the row of the last step."
-        with open(self.path, "a", newline="") as file:
-            file.write(self._as_text([self._row(history, len(history.loss))]))
+        row = self._as_text([self._row(history, len(history.loss))])
+        try:
+            with open(self.path, "a", newline="") as file:
+                file.write(row)
+        except OSError as e:
+            raise OSError(
+                f"{self.path}: cannot be written ({e.strerror or e}); make room, and start again "
+                "to go on"
+            ) from e
 
     def _row(self, history: History, step: int) -> list:
         step = Step.of(history, step)
@@ -784,7 +809,7 @@ def _check_identity(mine: dict, saved: dict, path: Path) -> None:
 def _load_state(path: Path) -> dict | None:
     "Read a training state, or the one before it if it is damaged; None if there is neither."
     candidates = [p for p in (path, _previous(path)) if p.exists()]
-    errors = [] if path in candidates else [f"{path}: missing"]
+    errors = []
     for candidate in candidates:
         try:
             state = load_torch(candidate)
@@ -793,11 +818,11 @@ def _load_state(path: Path) -> dict | None:
             reason = str(e).removeprefix(f"{candidate}: ")
             errors.append(f"{candidate}: not a training state that can be read ({reason})")
             continue
-        if errors:
-            step = state["step"]
-            warnings.warn(f"{errors[0]}; continuing from {candidate}, step {step}", stacklevel=2)
+        if candidate != path:
+            reason, step = errors[0] if errors else f"{path}: missing", state["step"]
+            warnings.warn(f"{reason}; continuing from {candidate}, step {step}", stacklevel=2)
         return state
-    if candidates:
+    if errors:
         raise ValueError(f"{errors[0]}; delete it to start the training again")
     return None
 
@@ -814,7 +839,7 @@ def _check_state(state: object) -> None:
             raise ValueError(f"{name!r} is missing, or of a wrong kind")
     try:
         json.dumps([state["identity"], state["history"]])
-    except (TypeError, ValueError) as e:
+    except (TypeError, ValueError, RecursionError) as e:
         raise ValueError("its identity or its history is not plain data") from e
     step, steps = state["step"], state["identity"].get("steps")
     if type(steps) is not int or not 0 <= step <= steps:
@@ -842,7 +867,8 @@ def _is_history(data: dict, steps: int) -> bool:
 
 def _is_mAP(step: object, found: object, steps: int) -> bool:
     is_in_time = type(step) is int and 0 <= step <= steps
-    return is_in_time and isinstance(found, dict) and all(type(x) is float for x in found.values())
+    is_measured = is_in_time and isinstance(found, dict) and len(found) > 0
+    return is_measured and all(type(k) is str and type(x) is float for k, x in found.items())
 
 
 def _previous(path: Path) -> Path:
@@ -863,19 +889,51 @@ def _keep_previous(path: Path) -> None:
 _STATE_FORMAT = "deepir training 3"
 
 
+def beside(
+    checkpoint: str | Path,  # of a training
+    ending: str,  # e.g. ".state"
+) -> Path:
+    "Return the path of something that a training keeps beside its checkpoint."
+    checkpoint = Path(checkpoint)
+    return checkpoint.with_name(checkpoint.name + ending)
+
+
 def training_lock(
     checkpoint: str | Path | None,  # that a training writes; None: it writes nothing
 ) -> AbstractContextManager:
     "Return a context in which no other training writes the same checkpoint."
     if checkpoint is None:
         return nullcontext()
-    checkpoint = Path(checkpoint)
-    return lock(
-        checkpoint.with_name(checkpoint.name + ".lock"),
-        wait=False,
-        message=f"another training is writing {checkpoint.name}; wait for it, or choose "
-        "another checkpoint",
-    )
+    name = Path(checkpoint).name
+    message = f"another training is writing {name}; wait for it, or choose another checkpoint"
+    return lock(beside(checkpoint, ".lock"), wait=False, message=message)
+
+
+def check_beside(
+    checkpoint: str | Path,  # of a training
+    *paths: Path,  # what it writes or deletes once it has saved a state
+    log: str | Path | None = None,  # CSV file that it writes, too
+) -> None:
+    """Raise an error if a training would replace or delete what another one has made.
+
+    The state is the first thing that a training writes. So what is there without a state is
+    somebody else's, and so is whatever a link leads to.
+    """
+    state = beside(checkpoint, ".state")
+    states = (state, _previous(state))
+    for path in (*states, *paths):
+        if path.is_symlink():
+            raise OSError(f"{path}: is a link; delete it, or name another checkpoint")
+    is_new = not any(map(os.path.lexists, states))
+    for path in paths:
+        if is_new and os.path.lexists(path):
+            raise FileExistsError(
+                f"{path}: is there already, and this training only begins; move it away, or name "
+                "another checkpoint"
+            )
+    own = (Path(checkpoint), *states, beside(checkpoint, ".lock"), *paths)
+    if log is not None and os.path.realpath(log) in map(os.path.realpath, own):
+        raise ValueError(f"log {log}: is the name of another file of the training; name another")
 
 # %% ../nbs/api/57_train.ipynb #36542714
 class _SaveClock:
@@ -955,8 +1013,7 @@ class _Training:
             broadcast_weights(self.loss)
         self.optimizer = _make_optimizer(self.net, self.loss, self.config)
         self.groups = _groups_of(self.dataset)
-        numbers_of_labels = np.unique(np.asarray(self.dataset.labels), return_inverse=True)[1]
-        self.labels = torch.from_numpy(numbers_of_labels).to(self.device)
+        self.labels = torch.from_numpy(number_landmarks(self.dataset.labels)).to(self.device)
         config = self.config
         self.photos = _TrainingPhotos(
             self.dataset,
@@ -975,7 +1032,7 @@ class _Training:
 
     @property
     def state_path(self) -> Path:
-        return self.checkpoint.with_name(self.checkpoint.name + ".state")
+        return beside(self.checkpoint, ".state")
 
     @property
     def is_writer(self) -> bool:
@@ -1026,17 +1083,13 @@ class _Training:
     def _resume(self, state: dict) -> None:
         _check_identity(self.identity, state["identity"], self.state_path)
         try:
+            if state["best"] is not None:
+                self.net.load_state_dict(state["best"])  # to see whether they fit
             self.net.load_state_dict(state["net"])
             if isinstance(self.loss, nn.Module):
                 self.loss.load_state_dict(state["loss"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            for weight, averages in self.optimizer.state.items():
-                if any(
-                    torch.as_tensor(x).shape not in (weight.shape, ()) for x in averages.values()
-                ):
-                    raise ValueError(
-                        "an average of the optimizer has another shape than its weight"
-                    )
+            self._load_optimizer(state["optimizer"])
+            self._check_triplets(state["triplets"], state["step"])
         except (
             RuntimeError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError,
         ) as e:  # fmt: skip
@@ -1051,6 +1104,33 @@ class _Training:
         self.history = History(**state["history"])
         if self.is_writer and not self._has_model():
             self._save_model()
+
+    def _load_optimizer(self, state: dict) -> None:
+        "Load the averages that Adam or SGD keeps; its options stay those of this training."
+        options = [dict(group) for group in self.optimizer.param_groups]
+        self.optimizer.load_state_dict(state)
+        for group, mine in zip(self.optimizer.param_groups, options):
+            group.update(mine)
+        is_adam = self.config.optimizer == "adam"
+        names = ("exp_avg", "exp_avg_sq") if is_adam else ("momentum_buffer",)
+        for weight, averages in self.optimizer.state.items():
+            shapes = {name: torch.as_tensor(x).shape for name, x in averages.items()}
+            expected = dict.fromkeys(names, weight.shape) | ({"step": ()} if is_adam else {})
+            if shapes != expected or (is_adam and not averages["step"] >= 0):
+                raise ValueError("there is not one set of averages for each weight")
+
+    def _check_triplets(self, triplets: Tensor | None, step: int) -> None:
+        "Raise ValueError if mined triplets of a state are not what the next steps need."
+        config = self.config
+        if triplets is None:
+            is_right = not takes_triplets(self.loss) or step % config.mine_every == 0
+        else:
+            shape = (config.mine_every * (config.p * config.k // 3), 3)
+            is_right = takes_triplets(self.loss) and triplets.shape == shape
+            is_right = is_right and triplets.dtype == torch.int64
+            is_right = is_right and 0 <= triplets.min() <= triplets.max() < len(self.dataset)
+        if not is_right:
+            raise ValueError("its triplets are missing, or of other photos")
 
     @contextmanager
     def _kept_weights(self) -> Iterator[None]:
@@ -1123,7 +1203,7 @@ class _Training:
 
     @property
     def descriptors_path(self) -> Path:
-        return self.checkpoint.with_name(self.checkpoint.name + ".descriptors")
+        return beside(self.checkpoint, ".descriptors")
 
     def delete_descriptors(self) -> None:
         "Delete descriptors whose mining or evaluation is saved."
@@ -1260,6 +1340,7 @@ def train(
     On a CPU, steps are up to a third faster inside `reuse_memory` of `deepir.core`.
     Raise ValueError before the first step if an option is out of range, if no two photos have the
     same label, if `val` has no truth, or if the saved state belongs to another training. Raise
+    OSError if a training that only begins finds something of others beside its checkpoint, and
     FloatingPointError if the loss or its gradient is not finite.
     """
     if unknown := sorted(options.keys() - {f.name for f in fields(TrainConfig)}):
@@ -1271,6 +1352,8 @@ def train(
     device = pick_device(device)
     rank, processes = process_group(device)
     with training_lock(checkpoint if rank == 0 else None):
+        if checkpoint is not None and rank == 0:
+            check_beside(checkpoint, beside(checkpoint, ".descriptors"), log=log)
         dataset, val = load_dataset(dataset), None if val is None else load_dataset(val)
         if val is None and (keep == "best" or patience is not None):
             name = "keep='best'" if keep == "best" else f"patience={patience}"
@@ -1324,7 +1407,8 @@ def train(
         if show and not is_measured and 0 in training.history.mAP:
             print(f"before training: {percent_line(training.history.mAP[0])}", file=sys.stderr)
         done = {"total": config.steps, "initial": training.step}
-        with progress_bar(desc="training", show=show, **done) as bar:
+        bar = progress_bar(desc="training", show=show, **done)
+        with bar, _explaining_killed_readers():
             while not training.is_finished():
                 for plan, chunks in training.coming_steps():
                     loss_of_step = training.do_step(plan, chunks)

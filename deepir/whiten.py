@@ -257,6 +257,11 @@ def find_whitening(
     "Return the whitening that is named, with other settings where they are named."
     if whiten is None or (isinstance(whiten, str) and whiten.lower() in ("", "none")):
         return None
+    if not isinstance(whiten, (str, Path, Whitening)):
+        raise TypeError(
+            f"whitening: expected a Whitening, the name of one, or an .npz file, got a "
+            f"{type(whiten).__name__}"
+        )
     whitening = whiten if isinstance(whiten, Whitening) else _look_up(whiten, net)
     named = {"power": power, "dim": dim, "multiplier": multiplier}
     changes = {name: value for name, value in named.items() if value is not None}

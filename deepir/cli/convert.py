@@ -120,6 +120,8 @@ def deepir_convert(
 ) -> None:
     "Write a checkpoint as plain tensors and say what is in it."
     args = convert_parser().parse_args(argv)
+    if args.checkpoint.is_dir():
+        raise ValueError(f"{args.checkpoint}: a folder, expected a checkpoint")
     output = args.output or args.checkpoint.with_suffix(".deepir.pt")
     if not args.inspect:
         if not (args.onnx or args.output) and output.exists():
@@ -134,7 +136,7 @@ def deepir_convert(
 
         words = {"whiten": args.whiten, "whitenp": args.whitenp}
         extractor = Extractor.from_original(built or args.checkpoint, **words, device="cpu")
-        print(f"written to {export_onnx(extractor, args.onnx)}")
+        print(f"written to {printable(export_onnx(extractor, args.onnx))}")
         return
     net = built or load_model(args.checkpoint)
     if output.exists() and output.samefile(args.checkpoint):
@@ -142,6 +144,6 @@ def deepir_convert(
     save_model(net, output)
     difference = _largest_difference(net, load_model(output))
     print(
-        f"written to {output}; the descriptors of a picture, plain and whitened, differ by "
-        f"{difference:.0e}"
+        f"written to {printable(output)}; the descriptors of a picture, plain and whitened, "
+        f"differ by {difference:.0e}"
     )

@@ -210,8 +210,9 @@ def deepir_eval(
 def _draw(report: Report, path: str) -> None:
     from deepir.viz.ranking import show_ranking
 
+    figure = show_ranking(report, range(min(5, len(report.queries))))
     with writing(path) as temporary:
-        show_ranking(report, range(min(5, len(report.queries)))).savefig(temporary, dpi=100)
+        figure.savefig(temporary, dpi=100)
     print(f"rankings drawn in {printable(path)}")
 
 

@@ -10,8 +10,10 @@ import argparse
 import csv
 import io
 import json
+import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,7 +32,7 @@ from ..collection import Collection, Match, cut_out, photo_model
 from ..core import printable
 from ..datasets import photos_below
 from ..files import writing
-from ..images import open_image
+from ..images import ImageError, naming, open_image
 
 # %% ../../nbs/api/cli/50_search.ipynb #79f4d190
 def search_parser() -> argparse.ArgumentParser:
@@ -96,18 +98,24 @@ def _as_json(answers: Iterable[_Answer]) -> str:
 
 
 def _as_csv(answers: Iterable[_Answer]) -> str:
-    out = io.StringIO()
-    writer = csv.DictWriter(out, ["query", "rank", "score", "path"], lineterminator="\n")
+    out, columns = io.StringIO(), ["query", "rank", "score", "path"]
+    writer = csv.DictWriter(out, columns, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writeheader()
     for record in _as_records(answers):
         writer.writerow({name: _as_cell(value) for name, value in record.items()})
     return out.getvalue()
 
 
+_formula = re.compile(r"(^|[;\t\r\n])(?=[=+\-@＝＋－＠'\t\r])")
+
+
 def _as_cell(value):
-    "Return a value of a table; no spreadsheet may take a name for a formula."
-    is_risky = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r", "'"))
-    return f"'{value}" if is_risky else value
+    "Return a value of a table; no spreadsheet may take a name, or a part of it, for a formula."
+    if not isinstance(value, str):
+        return value
+    # In a locale without UTF-8, Python takes the bytes of a letter one by one.
+    text = value.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
+    return _formula.sub(r"\1'", text)
 
 
 _formats = {"text": _as_text, "csv": _as_csv, "json": _as_json}
@@ -124,15 +132,31 @@ def _print(text: str) -> None:
     print(text, end="")
 
 # %% ../../nbs/api/cli/50_search.ipynb #6201678b
-def _list_queries(paths: Iterable[Path], box: list[float] | None) -> list[Path]:
-    "Replace folders by the photos in them; raise an error if a query cannot be read or cut."
+@contextmanager
+def _leaving_out(query: Path, named: Iterable[Path], on_error: str) -> Iterator[None]:
+    "Report a photo of a folder that cannot be read or cut; a photo that was named must be."
+    try:
+        yield
+    except ImageError as error:
+        if query in named or on_error == "raise":
+            raise
+        print(f"left out: {one_line(error)}", file=sys.stderr)
+
+
+def _list_queries(paths: list[Path], box: list[float] | None, on_error: str) -> list[Path]:
+    "Replace folders by the photos in them that can be read and cut."
     queries = []
     for path in paths:
-        queries += [path / key for key in photos_below(path)] if path.is_dir() else [path]
-    for query in queries:
-        photo = open_image(query)
-        if box:
-            cut_out(photo, box)
+        found = [path / key for key in photos_below(path)] if path.is_dir() else [path]
+        for query in found:
+            with _leaving_out(query, paths, on_error):
+                photo = open_image(query)
+                if box:
+                    with naming(query):
+                        cut_out(photo, box)
+                queries.append(query)
+    if not queries:
+        raise ValueError(f"{paths[0]}: no photo to look for in it")
     return queries
 
 
@@ -160,7 +184,7 @@ def deepir_search(
         raise FileNotFoundError(f"{args.folder}: no such folder")
     check_output(args.output, args.picture, args.html)
     check_output_folder(args.index)
-    queries = _list_queries(args.query, args.box)  # mistakes first, weights later
+    queries = _list_queries(args.query, args.box, args.on_error)  # mistakes first, weights later
     at_most_1024 = {"max_size": "auto"} if args.trfs is None else {}
     extractor = extractor_of(args, photo_model(args.checkpoint), **at_most_1024)
     photos = Collection(args.folder, extractor, args.index)
@@ -169,7 +193,10 @@ def deepir_search(
         raise ValueError(photos.failed[0].reason)
     for failure in photos.failed:
         print(f"left out: {one_line(failure.reason)}", file=sys.stderr)
-    answers = [_Answer(query, photos.search(query, args.k, args.box)) for query in queries]
+    answers = []
+    for query in queries:
+        with _leaving_out(query, args.query, args.on_error):
+            answers.append(_Answer(query, photos.search(query, args.k, args.box)))
     text = _formats[args.format](answers)
     if args.output:
         with writing(args.output) as temporary:
@@ -184,6 +211,7 @@ def deepir_search(
             write_gallery(args.html, rows, f"Found in {args.folder.name}")
             print(f"a page to look at: {printable(args.html)}", file=sys.stderr)
         if args.picture:
+            figure = show_rows(rows)
             with writing(args.picture) as temporary:
-                show_rows(rows).savefig(temporary)
+                figure.savefig(temporary)
             print(f"drawn in {printable(args.picture)}", file=sys.stderr)

@@ -34,7 +34,15 @@ from ..extractor import Extractor
 from ..files import open_regular, writing
 from ..losses import losses
 from ..nets import RetrievalNet, create_model, poolings
-from ..train import History, TrainConfig, percent_line, train, training_lock
+from deepir.train import (
+    History,
+    TrainConfig,
+    beside,
+    check_beside,
+    percent_line,
+    train,
+    training_lock,
+)
 from ..whiten import Whitening
 
 # %% ../../nbs/api/cli/30_train.ipynb #4d82def7
@@ -75,6 +83,20 @@ _from_scratch = {
 }
 
 
+_PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".tif", ".tiff", ".svg", ".pdf")
+
+
+def _model_file(text: str) -> Path:
+    "Check the file name of a model, as the type of a flag."
+    path = Path(text)
+    if path.suffix.lower() in _PICTURES:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: expected the file of a model, such as {path.stem}.pt; a picture of the "
+            f"training goes beside it, to {path.stem}.png"
+        )
+    return path
+
+
 def train_parser() -> argparse.ArgumentParser:
     "Make the parser of `deepir_train`."
     p = Parser(
@@ -93,7 +115,7 @@ def train_parser() -> argparse.ArgumentParser:
     )
     p.add_argument(
         "--checkpoint",
-        type=Path,
+        type=_model_file,
         default=Path("deepir_train.pt"),
         help="the model to write; given again, training goes on from there (default: %(default)s)",
     )
@@ -207,9 +229,19 @@ def _read_toml(path: Path) -> dict:
             ) from None
     try:
         with open_regular(path) as file:
-            return tomllib.load(file)
-    except ValueError as e:  # not TOML, or no text
-        raise ValueError(f"{path}: not a TOML file of flags: {e}") from e
+            text = file.read(_LARGEST_TOML + 1)
+        if len(text) > _LARGEST_TOML:
+            raise ValueError(f"it has more than {_LARGEST_TOML} bytes")
+        # Keys such as a.a.a take memory with the square of their dots, nested values the stack.
+        if sum(map(text.count, (b".", b"[", b"{"))) > _MOST_NESTED_TOML:
+            raise ValueError(f"it has more than {_MOST_NESTED_TOML} dots and brackets")
+        return tomllib.loads(text.decode("utf-8"))
+    except (ValueError, RecursionError) as e:  # not TOML, or no text
+        raise ValueError(f"{path}: not a TOML file of flags: {e!s:.300}") from e
+
+
+_LARGEST_TOML = 2**16  # bytes
+_MOST_NESTED_TOML = 1000  # dots and opening brackets
 
 
 def _flags_of_file(path: Path) -> list[str]:
@@ -303,8 +335,7 @@ def _build_network(args: argparse.Namespace, options: dict) -> RetrievalNet:
 def _learn_whitening(extractor: Extractor, dataset: Dataset, checkpoint: Path) -> Whitening:
     "Learn a whitening of training photos; what was described for it outlasts a kill."
     alone = process_group(extractor.device).size == 1
-    folder = checkpoint.with_name(checkpoint.name + ".whitening")
-    store = folder / extractor.fingerprint if alone else None
+    store = beside(checkpoint, ".whitening") / extractor.fingerprint if alone else None
     features = extractor.extract(dataset, store, on_error="skip")
     desc = features.desc[:]
     trim_memory()  # what training has freed, before scikit-learn is loaded
@@ -322,8 +353,7 @@ def _finish(
             extractor = Extractor(net, max_size=None, whiten=None, **resources)
             net.whitenings[name] = _learn_whitening(extractor, dataset, args.checkpoint)
             extractor.save(args.checkpoint)
-        folder = args.checkpoint.with_name(args.checkpoint.name + ".whitening")
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(beside(args.checkpoint, ".whitening"), ignore_errors=True)
 
 
 def _describe_training(args: argparse.Namespace, options: dict, name: str, steps: int) -> str:
@@ -349,9 +379,13 @@ def deepir_train(
 ) -> None:
     "Train a network, learn its whitening, and write both."
     args, options = read_train_args(argv)
-    check_output(args.checkpoint, args.checkpoint.with_suffix(".png"), args.log)
+    picture = args.checkpoint.with_suffix(".png")
+    check_output(args.checkpoint, picture, args.log)
     device = pick_device(device_of(args.gpu))
     is_first = process_group(device).rank == 0
+    if is_first:
+        folders = (beside(args.checkpoint, ending) for ending in (".descriptors", ".whitening"))
+        check_beside(args.checkpoint, picture, *folders, log=args.log)
     with training_lock(args.checkpoint if is_first else None):
         pass  # another training of this checkpoint is known before anything is loaded
     dataset = load_dataset(args.dataset)
@@ -380,7 +414,7 @@ def deepir_train(
     steps = history.best() if is_best else len(history.loss)
     trained = _describe_training(args, options, dataset.name, steps)
     _finish(net, dataset, args, trained, **resources)
-    _draw(history, args.checkpoint.with_suffix(".png"))
+    _draw(history, picture)
     for text in history.failed:
         print(f"replaced: {one_line(text)}")
     for text in history.left_out:

@@ -7,16 +7,18 @@ __all__ = ['DownloadError', 'fetch_file', 'download']
 
 # %% ../../nbs/api/downloads/20_fetch.ipynb #8e894cb7
 import glob
+import io
 import os
 import re
 import shutil
+import socket
 import time
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from ssl import SSLError
 from typing import NamedTuple
@@ -121,6 +123,12 @@ def _is_complete(path: Path, sha256: str | None = None) -> bool:
     is_file = path.is_file() and path.stat().st_size > 0
     return is_file and (sha256 is None or sha256_of(path) == sha256)
 
+
+def _check_target(path: Path) -> None:
+    "Raise FileExistsError if something other than a file has the name of a file to make."
+    if os.path.lexists(path) and not path.is_file():
+        raise FileExistsError(f"{path}: is there, but not a file; move it away, and start again")
+
 # %% ../../nbs/api/downloads/20_fetch.ipynb #d91da683
 class DownloadError(OSError):
     "A file cannot be fetched; the message says from where, why, and how to get it by hand."
@@ -155,20 +163,83 @@ class _Redirects(HTTPRedirectHandler):
             _check_address(newurl, req.full_url)
         except ValueError as e:
             raise DownloadError(f"it has moved to {e}") from None
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
+        request = super().redirect_request(req, fp, code, msg, headers, newurl)
+        fp.close()  # the page that came with it may be endless, and urllib would read it all
+        return request
+
+
+class _Limited(io.RawIOBase):
+    "What comes through a socket until a deadline, however slowly it drips."
+
+    def __init__(self, stream: io.RawIOBase, connection: socket.socket):
+        self.stream, self.connection = stream, connection
+        self.timeout = connection.gettimeout()
+        self.restart()
+
+    def restart(self) -> None:
+        self.deadline = time.monotonic() + self.timeout
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        self.connection.settimeout(left)
+        try:
+            return self.stream.readinto(buffer)
+        finally:
+            self.connection.settimeout(self.timeout)
+
+    def close(self) -> None:
+        self.stream.close()
+        super().close()
+
+
+class _Answer(HTTPResponse):
+    "An answer whose headers, and then each block of it, must come before a deadline."
+
+    def __init__(self, sock: socket.socket, *args, **kwargs):
+        super().__init__(sock, *args, **kwargs)
+        self.limited = _Limited(self.fp.detach(), sock)
+        self.fp = io.BufferedReader(self.limited)
+
+    def next_block(self, size: int) -> bytes:
+        "Return 1 to `size` bytes, or none at the end."
+        self.limited.restart()
+        return self.read1(size)
+
+
+class _Connection(HTTPConnection):
+    response_class = _Answer
+
+
+class _SafeConnection(HTTPSConnection):
+    response_class = _Answer
+
+
+class _Http(HTTPHandler):
+    def http_open(self, req):
+        return self.do_open(_Connection, req)
+
+
+class _Https(HTTPSHandler):
+    def https_open(self, req):
+        return self.do_open(_SafeConnection, req)
 
 
 def _opener() -> OpenerDirector:
     "Return an opener of web addresses; urllib's own one opens files and more, too."
     opener = OpenerDirector()
-    for handler in (ProxyHandler, HTTPHandler, HTTPSHandler, _Redirects):
+    for handler in (ProxyHandler, _Http, _Https, _Redirects):
         opener.add_handler(handler())
     for handler in (HTTPDefaultErrorHandler, HTTPErrorProcessor, UnknownHandler):
         opener.add_handler(handler())
     return opener
 
 
-def _ask(url: str, start: int = 0, timeout: float = 30.0) -> HTTPResponse:
+def _ask(url: str, start: int = 0, timeout: float = 30.0) -> _Answer:
     "Ask for a file from byte `start` on; `timeout` is in seconds without an answer or a byte."
     headers = {"User-Agent": "deepir"}
     if start:
@@ -198,10 +269,10 @@ def _version(answer: HTTPResponse) -> _Version:
     return _Version(start, total, tag)
 
 # %% ../../nbs/api/downloads/20_fetch.ipynb #6eb6b0e3
-def _blocks(answer: HTTPResponse, timeout: float) -> Iterator[bytes]:
+def _blocks(answer: _Answer, timeout: float) -> Iterator[bytes]:
     "Yield what arrives; raise TimeoutError if hardly anything does for `timeout` seconds."
     since, count = time.monotonic(), 0
-    while block := answer.read1(2**18):
+    while block := answer.next_block(2**18):
         yield block
         count += len(block)
         seconds = time.monotonic() - since
@@ -215,18 +286,19 @@ class _Part:
     "What has arrived of a file; its name is NAME.VERSION.SAFE-LENGTH.part."
 
     seconds = 15.0  # between two syncs
+    ending = re.compile(r"\.([0-9a-f]{8})\.([0-9]{1,18})\.part")
 
     def __init__(self, path: Path):
         refuse_link(path)
-        said = re.search(r"\.([0-9a-f]{8})\.(\d{1,18})\.part$", path.name)
-        self.path, self.tag = path, said[1] if said else ""
-        self.safe = min(int(said[2]), path.stat().st_size) if said else 0
+        *_, self.tag, safe, _ = path.name.split(".")
+        self.path, self.safe = path, min(int(safe), path.stat().st_size)
 
     @classmethod
     def all_of(cls, path: Path) -> "list[_Part]":
         "Return the parts of a file, the longest first."
         found = path.parent.glob(f"{glob.escape(path.name)}.*.part")
-        return sorted(map(cls, found), key=lambda part: part.safe, reverse=True)
+        parts = [cls(p) for p in found if cls.ending.fullmatch(p.name.removeprefix(path.name))]
+        return sorted(parts, key=lambda part: part.safe, reverse=True)
 
     @classmethod
     def new(cls, path: Path, tag: str) -> "_Part":
@@ -332,6 +404,7 @@ def fetch_file(
     ValueError if an address isn't encrypted.
     """
     path, failures = Path(path), []
+    _check_target(path)
     urls = [url] if isinstance(url, str) else list(url)
     for address in urls:
         _check_address(address)
@@ -388,7 +461,7 @@ def _retry(receive: Callable[[], Path], tries: int, wait: float) -> Path:
         except ValueError as e:  # of an address that makes no sense
             reason = f"the server answers oddly: {e}"
             break
-    raise DownloadError(reason)
+    raise DownloadError(printable(reason)[:300])
 
 # %% ../../nbs/api/downloads/20_fetch.ipynb #bad3b326
 def missing_photos(
@@ -448,9 +521,11 @@ def _delete_archives(name: str, root: Path) -> None:
     "Delete what an earlier call has left of the archives of something that is there."
     for archive in catalogue[name][name not in checkpoints :]:
         path = root / archive
-        for left in (path, *path.parent.glob(f"{glob.escape(path.name)}.*.part")):
-            with suppress(OSError):  # not there, or a folder that can only be read
-                left.unlink()
+        with suppress(OSError):  # a folder that can only be read
+            for part in _Part.all_of(path):
+                part.path.unlink()
+            if path.is_file():
+                path.unlink()
 
 # %% ../../nbs/api/downloads/20_fetch.ipynb #45cf9c9c
 def _download_data_set(name: str, root: Path, keep: bool, options: dict) -> None:
@@ -459,7 +534,7 @@ def _download_data_set(name: str, root: Path, keep: bool, options: dict) -> None
     missing, photos = missing_photos(gt_file), gt_file.parent / "jpg"
     if not missing:
         return
-    if photos.exists():
+    if os.path.lexists(photos):
         raise FileExistsError(
             f"{photos}: {len(missing)} photos of {name} are not in there, first "
             f"{missing[0].name}; move the folder away to fetch them all"
@@ -471,6 +546,7 @@ def _download_data_set(name: str, root: Path, keep: bool, options: dict) -> None
 
 # %% ../../nbs/api/downloads/20_fetch.ipynb #82b02f8b
 def _download_checkpoint(name: str, root: Path, keep: bool, options: dict) -> None:
+    _check_target(root / catalogue[name][0].removesuffix(".zip"))
     (archive,) = _fetch(catalogue[name], root, options)
     with _consuming([archive], keep), atomic_path(archive.with_suffix("")) as temporary:
         with open_regular(archive) as file:

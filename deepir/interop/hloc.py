@@ -69,8 +69,7 @@ class DeepIR(GlobalDescriptor, BaseModel):
 
 # %% ../../nbs/api/interop/50_hloc.ipynb #12aea057
 def extraction_conf(
-    model_name: str
-    | Path,  # a checkpoint of deepir or of the original, or a name: "toy", "timm:..."
+    model_name: str | Path,  # a checkpoint of deepir or of the original, or a name
     resize_max: int = 1024,  # longer side to which larger photos are shrunk, pixels
     output: str | None = None,  # name of the file of features; None: made from the model's name
     **options,  # whiten_name, whiten_params

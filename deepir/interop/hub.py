@@ -9,11 +9,12 @@ __all__ = []
 import json
 import re
 import tempfile
+import warnings
 from pathlib import Path
 
 from ..checkpoints import pack, unpack
 from ..core import printable, require
-from ..files import crc32_of, read_json, write_json, writing
+from ..files import _parse_json, crc32_of, open_regular, read_json, write_json, writing
 from ..nets import RetrievalNet
 from ..safetensors import load_safetensors, save_safetensors
 
@@ -40,20 +41,59 @@ def write_pretrained(
         whitenings[whitening] = {k: v for k, v in state.items() if k not in _arrays}
         tensors |= {f"whitenings.{whitening}.{array}": state[array] for array in _arrays}
     data["whitenings"] = whitenings
+    _check_text("a tensor", tensors, folder)
     try:
-        json.dumps(data, allow_nan=False)
+        text = json.dumps(data, allow_nan=False)
     except ValueError as reason:
         raise ValueError(
             f"{folder}: not written: infinity or NaN is no JSON ({reason})"
         ) from reason
+    _parse_json(folder, text.encode(), "not written, because it could not be read again")
+    _check_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    save_safetensors(tensors, folder / _weights)
+    if not card and (folder / _card).exists() and not _is_own_card(folder / _card):
+        warnings.warn(f"{folder / _card}: kept, because deepir did not write it", stacklevel=3)
+    else:
+        with writing(folder / _card) as temporary:
+            card = card or _card_of(extractor, name or folder.resolve().name)
+            temporary.write_text(card, encoding="utf-8")
     # The configuration comes last: with its checksum, old and new files are never taken for a pair.
-    data["crc32"] = crc32_of(folder / _weights)
-    card = card or _card_of(extractor, name or folder.resolve().name)
-    with writing(folder / _card) as temporary:
-        temporary.write_text(card, encoding="utf-8")
+    data["crc32"] = save_safetensors(tensors, folder / _weights)
     write_json(folder / _config, data, indent=2)
+
+
+def _check_folder(folder: Path) -> None:
+    "Raise ValueError if files of another program would be overwritten."
+    config = folder / _config
+    if config.exists():
+        data = read_json(config, "not written, because deepir did not write this file")
+        if not isinstance(data, dict) or not str(data.get("format", "")).startswith("deepir "):
+            raise ValueError(f"{config}: a file of another program; choose another folder")
+    elif (folder / _weights).exists() and not _is_own_card(folder / _card):
+        raise ValueError(
+            f"{folder / _weights}: no {_config} says that deepir wrote this file; choose another "
+            "folder, or delete it"
+        )
+
+
+def _is_own_card(card: Path) -> bool:
+    "Tell whether there is a model card that deepir wrote."
+    if not card.exists():
+        return False
+    with open_regular(card) as file:
+        return _card_end.encode() in file.read()
+
+
+def _check_text(kind: str, names, path) -> None:
+    "Raise ValueError for a name that cannot be written as UTF-8."
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError as reason:
+            raise ValueError(
+                f"{path}: not written: the name of {kind}, {name!r:.200}, has letters that cannot "
+                "be written; rename it first"
+            ) from reason
 
 
 def _card_of(extractor, name: str) -> str:
@@ -65,7 +105,7 @@ def _card_of(extractor, name: str) -> str:
     if extractor.whitening:
         rows["whiten"] = str(extractor.whitening)
     shown = {k: v for k, v in rows.items() if v not in (None, "", [])}
-    table = "\n".join(f"| {k} | {printable(v).replace('|', '/')} |" for k, v in shown.items())
+    table = "\n".join(f"| {k} | {_as_code(v)} |" for k, v in shown.items())
     return f"""---
 library_name: deepir
 pipeline_tag: image-feature-extraction
@@ -74,7 +114,7 @@ tags:
 - deepir
 ---
 
-# {printable(name)}
+# {_as_code(name)}
 
 A network that describes photos by vectors, so that photos of the same thing can be found.
 
@@ -88,7 +128,18 @@ desc = extractor.encode(["a.jpg", "b.jpg"])  # (2, {extractor.dim}), L2-normalis
 |  |  |
 |---|---|
 {table}
+
+{_card_end}
 """
+
+
+_card_end = "<!-- written by deepir, which replaces this file while it has this line -->"
+
+
+def _as_code(value) -> str:
+    "Return a value as code: whatever a file says, it is no link and no script in a card."
+    text = printable(value)[:300].replace("`", "'").replace("|", "/")
+    return f"`{text}`"
 
 # %% ../../nbs/api/interop/60_hub.ipynb #9a5644c2
 def read_folder(

@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -101,6 +101,32 @@ class _Header(NamedTuple):
     metric_type: str  # how they are compared
 
 # %% ../../nbs/api/interop/40_kapture.ipynb #eed53002
+class _Sized:
+    "A file from which nobody reads more than its size, so that no more memory is asked for."
+
+    def __init__(self, file: BinaryIO):
+        self.file, self.size = file, os.fstat(file.fileno()).st_size
+
+    def read(self, size: int = -1) -> bytes:
+        return self.file.read(min(size, self.size))
+
+    def __getattr__(self, name: str):
+        return getattr(self.file, name)
+
+
+def _tar_handler(file: BinaryIO, mode: str):
+    "Return a `TarHandler` of kapture for an open archive, which may be damaged."
+    tar = _import_kapture().io.tar
+
+    class Handler(tar.TarHandler):
+        def __init__(self):
+            self.mode = mode
+            self.fid = tarfile.TarFile(fileobj=_Sized(file), mode=mode)
+            self.content = {tar.path_secure(m.name): m for m in self.fid.getmembers()}
+
+    return Handler()
+
+
 class _FeatureFiles:
     "The files of one type of global features in a kapture."
 
@@ -161,7 +187,10 @@ class _FeatureFiles:
             refuse_link(path)
             self.check_inside(path)
         try:
-            with kapture.io.tar.TarHandler(path, mode) as tar:
+            with (
+                open(path, "rb" if mode == "r" else "r+b") as file,
+                _tar_handler(file, mode) as tar,
+            ):
                 yield tar
         except (
             tarfile.TarError, EOFError, ValueError, LookupError, RecursionError, OverflowError,
@@ -249,14 +278,14 @@ class KaptureFeatures(_FeatureFiles):
     def _compare_header(self, **expected) -> None:
         header = self.header()
         different = [
-            f"{field} {getattr(header, field)} there, {value} now"
+            f"{field} {getattr(header, field)!s:.80} there, {value!s:.80} now"
             for field, value in expected.items()
             if getattr(header, field) != value
         ]
         if different:
             raise ValueError(
-                f"{self.config}: other features are there: {'; '.join(different)}; choose another "
-                "type of features"
+                f"{self.config}: other features are there: {'; '.join(different):.300}; choose "
+                "another type of features"
             )
 
     def _find_complete(self) -> set[str]:

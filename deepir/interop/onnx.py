@@ -114,6 +114,15 @@ def export_onnx(
             f"{name}: R-MAC lays out its squares by the size of the map; give "
             f"size=(height, width), and the file is for photos of that size"
         )
+    metadata = _metadata(extractor, name, size)
+    for key, value in metadata.items():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"{path}: not written: its {key} is {value!r:.200}, which UTF-8 cannot write; "
+                "rename it first"
+            ) from error
     whole = _PixelsToDescriptors(net, None if whitening is None else whitening.as_linear())
     gigabytes = sum(tensor.nbytes for tensor in whole.state_dict().values()) / 2**30
     if gigabytes > 1.5:
@@ -128,7 +137,7 @@ def export_onnx(
         raise ValueError(
             f"{name}: torch cannot write it for photos of {sizes}: {reason[0]}"
         ) from error
-    program.model.metadata_props.update(_metadata(extractor, name, size))
+    program.model.metadata_props.update(metadata)
     # The same without preparation: the file and the extractor get equal pixels.
     reference = extractor.replace(
         max_size=None, trfs="", scales=[1.0], precision="float32", device="cpu", threads=0

@@ -42,8 +42,7 @@ def precision_recall(
 # %% ../../nbs/api/viz/20_curves.ipynb #4cc83d0b
 def show_pr(
     reports: Report | dict,  # a report, or several as {name: report}
-    mode: str
-    | None = None,  # the measure; None: all of one report, "medium" or the first of several
+    mode: str | None = None,  # the measure; None: all, or "medium" or the first of several reports
 ) -> plt.Figure:
     "Draw precision against recall, averaged over queries."
     if isinstance(reports, dict):

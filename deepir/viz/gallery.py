@@ -10,6 +10,7 @@ import base64
 import hashlib
 import html
 import io
+import warnings
 from pathlib import Path
 from string import Template
 from typing import NamedTuple
@@ -20,13 +21,16 @@ from PIL import Image, ImageDraw
 from ..core import unknown_name
 from ..eval import Report
 from ..files import writing
-from ..images import open_image, to_rgb
+from ..images import open_image
 
 # %% ../../nbs/api/viz/40_gallery.ipynb #556afbc8
-from .ranking import Panel, box_color, box_of, choose_measure, found_for, in_rows
+from .ranking import box_color, box_of, choose_measure, found_for, in_rows
 
 # %% ../../nbs/api/viz/40_gallery.ipynb #4d9f084f
-from .ranking import drawable, marks, photo_or_blank, query_title, show_panels
+from .ranking import drawable, marks, query_title, show_panels
+
+# %% ../../nbs/api/viz/40_gallery.ipynb #901b27d4
+from .ranking import Reduced, blank, drawn_size, panel_of, reduced
 
 # %% ../../nbs/api/viz/40_gallery.ipynb #1270b2be
 class Shot(NamedTuple):
@@ -40,6 +44,12 @@ class Shot(NamedTuple):
     def open(self) -> Image.Image:
         "Open the photo."
         return self.photo if isinstance(self.photo, Image.Image) else open_image(self.photo)
+
+    def open_reduced(self, largest: int = drawn_size) -> Reduced:
+        "Open the photo at the size in which it is drawn."
+        if isinstance(self.photo, Image.Image) or self.box is not None:
+            return reduced(self.open, largest)
+        return reduced(lambda: open_image(self.photo, largest), largest)
 
     @property
     def color(self) -> str | None:
@@ -66,7 +76,7 @@ def rows_of(
         shots = []
         for rank, (index, score, mark) in enumerate(found, 1):
             is_known = index < len(dataset)
-            photo = dataset.path(index) if is_known else photo_or_blank(dataset, index)
+            photo = dataset.path(index) if is_known else blank()
             name = dataset.keys[index] if is_known else "distractor"
             shots.append(Shot(photo, f"{rank}  {marks[mark].sign} {score:.3f}  {name}", mark))
         rows.append((query, shots))
@@ -74,17 +84,16 @@ def rows_of(
 
 # %% ../../nbs/api/viz/40_gallery.ipynb #e4ca420a
 def as_data(
-    shot: Shot,
-    largest: int = 640,  # of the longer side, pixels
+    opened: Reduced,  # it is drawn on
+    box: tuple | None = None,  # to draw: x1, y1, x2, y2 in pixels of the whole photo
 ) -> str:
-    "Return a photo with its box as text for the `src` of an image."
-    photo = to_rgb(shot.open())
-    if shot.box is not None:
-        photo = photo.copy()
-        corners = [float(value) for value in shot.box]
+    "Return a photo with a box as text for the `src` of an image."
+    photo = opened.photo
+    if box is not None and not opened.reason:
+        factor = photo.width / opened.size[0]
+        corners = [factor * float(value) for value in box]
         width = max(2, max(photo.size) // 150)
         ImageDraw.Draw(photo).rectangle(corners, outline=box_color, width=width)
-    photo.thumbnail((largest, largest))
     jpeg = io.BytesIO()
     photo.save(jpeg, "JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(jpeg.getvalue()).decode()
@@ -172,8 +181,9 @@ def _button(shot: Shot, kind: str) -> str:
     "Return a photo that can be clicked; `kind` is query or hit."
     color = shot.color  # also checks the mark
     style = f' style="border-bottom-color: {color}"' if color and kind == "hit" else ""
-    name = _escaped(shot.caption)
-    image = f'<img alt="{name}" src="{as_data(shot)}">'
+    opened = shot.open_reduced(640)
+    name = _escaped("\n".join(filter(None, (shot.caption, opened.reason))))
+    image = f'<img alt="{name}" src="{as_data(opened, shot.box)}">'
     return f'<button class="{kind}" type="button"{style}>{image}<span>{name}</span></button>'
 
 # %% ../../nbs/api/viz/40_gallery.ipynb #ea318ff7
@@ -182,7 +192,10 @@ def write_gallery(
     rows: list[tuple[Shot, list[Shot]]],  # queries, each with what was found for it, best first
     title: str = "Rankings",  # of the page
 ):
-    "Write rankings as a page that contains its pictures and loads nothing from elsewhere."
+    """Write rankings as a page that contains its pictures and loads nothing from elsewhere.
+
+    A photo that cannot be read is a grey rectangle with the reason below, and a warning.
+    """
     sections = []
     for query, found in rows:
         hits = "".join(_button(shot, "hit") for shot in found)
@@ -198,13 +211,18 @@ def write_gallery(
 def show_rows(
     rows: list[tuple[Shot, list[Shot]]],  # queries, each with what was found for it, best first
     columns: int = 4,  # photos side by side, at most
+    most: int = 200,  # photos in the figure, 1 or more; the others are left out with a warning
 ) -> plt.Figure:
-    "Draw queries and what was found for them."
+    "Draw queries and what was found for them; a photo that cannot be read is a grey rectangle."
     if not rows:
         raise ValueError("rows: no query in them, so nothing to draw")
-    panels = []
+    n_shots = sum(1 + len(found) for _, found in rows)
+    if n_shots > most:
+        warnings.warn(f"the figure shows the first {most} of {n_shots} photos", stacklevel=2)
+    panels, left = [], most
     for query, found in rows:
-        shots = [query._replace(mark="query"), *found]
-        row = [Panel(shot.open(), shot.caption, shot.color, shot.box) for shot in shots]
-        panels += in_rows(row, columns)
+        shots = [query._replace(mark="query"), *found][:left]
+        left -= len(shots)
+        row = [panel_of(s.open_reduced(), s.caption, s.color, s.box) for s in shots]
+        panels += in_rows(row, columns) if row else []
     return show_panels(panels)

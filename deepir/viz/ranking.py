@@ -7,6 +7,8 @@ __all__ = ['show_photo', 'show_ranking']
 
 # %% ../../nbs/api/viz/10_ranking.ipynb #a054abfc
 import textwrap
+import warnings
+from collections.abc import Callable
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -16,7 +18,7 @@ from PIL import Image
 
 from ..core import unknown_name
 from ..eval import Report, as_text
-from ..images import open_image
+from ..images import ImageError, open_image, to_rgb
 
 # %% ../../nbs/api/viz/10_ranking.ipynb #aacd69ee
 class Mark(NamedTuple):
@@ -126,6 +128,37 @@ def found_for(
         found.append([photo for photo in marked if photo.mark != "query"][:k])
     return found
 
+# %% ../../nbs/api/viz/10_ranking.ipynb #a27cb59a
+drawn_size = 800  # pixels: longer side of a photo, enough for any figure
+
+
+class Reduced(NamedTuple):
+    "A photo at the size in which it is drawn."
+
+    photo: Image.Image  # RGB
+    size: tuple[int, int]  # (width, height) of the whole photo, pixels
+    reason: str = ""  # why the photo cannot be read and is a grey rectangle
+
+
+def blank() -> Image.Image:
+    "Return the grey rectangle that stands for a photo."
+    return Image.new("RGB", (200, 150), (224, 224, 224))
+
+
+def reduced(
+    open_photo: Callable[[], Image.Image],  # may raise `ImageError`
+    largest: int = drawn_size,  # of the longer side, pixels
+) -> Reduced:
+    "Open a photo and reduce it; warn if it cannot be read."
+    try:
+        photo = to_rgb(open_photo())
+    except ImageError as error:
+        warnings.warn(f"{error}; a grey rectangle stands for it", stacklevel=2)
+        return Reduced(blank(), blank().size, str(error)[-150:])
+    size = photo.size
+    photo.thumbnail((largest, largest))
+    return Reduced(photo, size)
+
 # %% ../../nbs/api/viz/10_ranking.ipynb #e04765f3
 def drawable(text: str) -> str:
     "Return a name without control characters and undecodable bytes, which no font can draw."
@@ -141,11 +174,13 @@ def show_photo(
     title: str = "",  # above the photo
     color: str | None = None,  # of its frame; no frame if None
     box: tuple | None = None,  # to draw: x1, y1, x2, y2 in pixels
+    size: tuple[int, int] | None = None,  # (width, height) of the whole photo, if this is reduced
 ):
     "Draw a photo with a title, a frame and a box."
+    width, height = size or photo.size
     small = photo.copy()
-    small.thumbnail((800, 800))  # enough for any figure
-    extent = (-0.5, photo.width - 0.5, photo.height - 0.5, -0.5)  # as if it were drawn whole
+    small.thumbnail((drawn_size, drawn_size))
+    extent = (-0.5, width - 0.5, height - 0.5, -0.5)  # as if it were drawn whole
     ax.imshow(small, extent=extent)
     ax.set(xticks=[], yticks=[], anchor="N")  # the titles of a row stand on one line
     ax.set_title(drawable(title), fontsize=font_size, pad=7, **as_it_is)
@@ -163,6 +198,7 @@ class Panel(NamedTuple):
     title: str = ""
     color: str | None = None  # of its frame
     box: tuple | None = None  # to draw: x1, y1, x2, y2 in pixels
+    size: tuple[int, int] | None = None  # (width, height) of the whole photo, if this is reduced
 
 
 _GAP = 0.2  # inches between photos
@@ -226,6 +262,18 @@ def show_panels(
     plt.close(fig)  # a notebook shows it once, as the value of its cell
     return fig
 
+# %% ../../nbs/api/viz/10_ranking.ipynb #ad06068d
+def panel_of(
+    opened: Reduced,
+    title: str = "",
+    color: str | None = None,  # of its frame
+    box: tuple | None = None,  # to draw: x1, y1, x2, y2 in pixels of the whole photo
+) -> Panel:
+    "Return a reduced photo as a part of a figure."
+    if opened.reason:
+        title, box = "\n".join(filter(None, (title, opened.reason))), None
+    return Panel(opened.photo, title, color, box, opened.size)
+
 # %% ../../nbs/api/viz/10_ranking.ipynb #eba31535
 def show_ranking(
     report: Report,  # what `evaluate` returned
@@ -245,7 +293,8 @@ def show_ranking(
         panels = [_query_panel(report, q, mode)]
         for index, score, mark in found:
             title = f"{marks[mark].sign} {score:.2f}"
-            panels.append(Panel(photo_or_blank(dataset, index), title, marks[mark].color))
+            found = reduced(lambda i=index: photo_or_blank(dataset, i))
+            panels.append(panel_of(found, title, marks[mark].color))
         rows += in_rows(panels, columns)
     return show_panels(rows)
 
@@ -273,12 +322,10 @@ def photo_or_blank(
     index: int,  # row of the database
 ) -> Image.Image:
     "Open a photo; a distractor, which may be known by its descriptor only, is a grey rectangle."
-    if index < len(dataset):
-        return dataset.open(index)
-    return Image.new("RGB", (200, 150), (224, 224, 224))
+    return dataset.open(index) if index < len(dataset) else blank()
 
 
 def _query_panel(report, q, mode):
     queries = report.dataset.queries
-    photo = open_image(queries.path(q))
-    return Panel(photo, query_title(report, q, mode), marks["query"].color, box_of(queries, q))
+    query = reduced(lambda: open_image(queries.path(q)))
+    return panel_of(query, query_title(report, q, mode), marks["query"].color, box_of(queries, q))
