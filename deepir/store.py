@@ -409,9 +409,8 @@ class Store:
 
     def remove(self) -> None:
         "Delete the store, but nothing else that lies in its folder."
-        ours = re.compile(r"store\.json|\.lock-\d+|\d{5,12}(\.part\d{1,9})?\.(npy|json)")
         for path in self.folder.iterdir():
-            if ours.fullmatch(path.name) and not path.is_dir():
+            if _OURS.fullmatch(path.name) and not path.is_dir():
                 path.unlink()
         with suppress(OSError):  # something of somebody else's is in it
             self.folder.rmdir()
@@ -427,11 +426,15 @@ class Store:
         return Features(Rows(parts), keys, failed, self.fingerprint)
 
 # %% ../nbs/api/32_store.ipynb #2820a5a8
+# Names in the folder of a store. After a power cut, some may be there without the header.
+_OURS = re.compile(r"store\.json|\.lock-\d+|\d{5,12}(\.part\d{1,9})?\.(npy|json)|\.deepir-[\w.-]+")
+
+
 def refuse_other_folder(folder: Path) -> None:
     "Raise OSError if a folder that will be made, filled and deleted is a link or another's."
     if folder.is_symlink() or (folder / "store.json").is_symlink():
         raise OSError(f"{folder}: is a link, perhaps to a folder of yours; delete the link")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "store.json").is_file():
+    if folder.is_dir() and not all(_OURS.fullmatch(path.name) for path in folder.iterdir()):
         raise OSError(
             f"{folder}: is there already, and holds other things than descriptors; rename it"
         )
