@@ -1110,7 +1110,8 @@ class _Training:
         options = [dict(group) for group in self.optimizer.param_groups]
         self.optimizer.load_state_dict(state)
         for group, mine in zip(self.optimizer.param_groups, options):
-            group.update(mine)
+            lr = group["lr"] if isinstance(group["lr"], float) else mine["lr"]
+            group.update({**mine, "lr": lr})  # that of the last step; each step sets its own
         is_adam = self.config.optimizer == "adam"
         names = ("exp_avg", "exp_avg_sq") if is_adam else ("momentum_buffer",)
         for weight, averages in self.optimizer.state.items():
