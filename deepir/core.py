@@ -12,7 +12,6 @@ import difflib
 import functools
 import importlib
 import os
-import platform
 import threading
 import warnings
 from collections.abc import Iterable, Iterator
@@ -102,12 +101,13 @@ class _Malloc:
     "glibc's allocator, if this process has it."
 
     M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
+    libc = ctypes.CDLL(None) if os.name == "posix" else None
     depth = 0  # number of `reuse_memory` contexts that are open
     lock = threading.Lock()  # of `depth`
 
-    @staticmethod
-    def is_available() -> bool:
-        return platform.libc_ver()[0] == "glibc"
+    @classmethod
+    def is_available(cls) -> bool:
+        return hasattr(cls.libc, "malloc_trim")  # other libraries lack it
 
     @classmethod
     def hold(cls) -> None:
@@ -125,13 +125,13 @@ class _Malloc:
         cls._set(cls.M_TRIM_THRESHOLD, 64 * 2**20)
         cls.trim()
 
-    @staticmethod
-    def trim() -> None:
-        ctypes.CDLL(None).malloc_trim(0)
+    @classmethod
+    def trim(cls) -> None:
+        cls.libc.malloc_trim(0)
 
-    @staticmethod
-    def _set(parameter: int, value: int) -> None:
-        ctypes.CDLL(None).mallopt(parameter, value)
+    @classmethod
+    def _set(cls, parameter: int, value: int) -> None:
+        cls.libc.mallopt(parameter, value)
 
 # %% ../nbs/api/00_core.ipynb #a741ab44
 @contextmanager
@@ -154,8 +154,8 @@ def reuse_memory():
 
 # %% ../nbs/api/00_core.ipynb #d25ee843
 def trim_memory() -> None:
-    "Return freed memory to the system; only inside `reuse_memory`, else there is none to return."
-    if _Malloc.depth:
+    "Return freed memory to the system; no effect without glibc."
+    if _Malloc.is_available():
         _Malloc.trim()
 
 # %% ../nbs/api/00_core.ipynb #249b7a02

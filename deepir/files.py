@@ -87,8 +87,6 @@ def sweep(
 
 def _hold(handle: int) -> bool:
     "Mark an open file or folder as in use until it is closed; tell whether nobody else has it."
-    if fcntl is None:
-        return True
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -96,6 +94,20 @@ def _hold(handle: int) -> bool:
     except OSError:
         pass  # a file system without locks
     return True
+
+
+@contextmanager
+def _in_use(path: Path) -> Iterator[None]:
+    "Mark a file or a folder as in use; without effect on Windows, which renames no open file."
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        _hold(handle)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _is_in_use(path: Path) -> bool:
@@ -168,14 +180,11 @@ def atomic_path(
     if is_special(path):
         raise OSError(errno.EEXIST, "it is there, but not a file", str(path))
     with _replacing(Path(path)) as temporary:
-        handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-        try:
-            _hold(handle)
+        temporary.touch(exist_ok=False)
+        with _in_use(temporary):
             yield temporary
             sync(temporary)
             os.replace(temporary, path)
-        finally:
-            os.close(handle)
 
 # %% ../nbs/api/02_files.ipynb #907bb4b3
 @contextmanager
@@ -185,12 +194,13 @@ def atomic_folder(
     "Lend a temporary folder; rename it to `path` if the block ends well, remove it if not."
     with _replacing(Path(path)) as temporary:
         temporary.mkdir()
-        yield temporary
-        for parent, _, names in os.walk(temporary):
-            for name in names:
-                sync(Path(parent) / name)
-            sync(parent)
-        os.rename(temporary, path)
+        with _in_use(temporary):
+            yield temporary
+            for parent, _, names in os.walk(temporary):
+                for name in names:
+                    sync(Path(parent) / name)
+                sync(parent)
+            os.rename(temporary, path)
 
 # %% ../nbs/api/02_files.ipynb #503c39e7
 @contextmanager
@@ -362,11 +372,11 @@ def _int_of_json(text: str) -> int:
     return value
 
 
-def _as_json(path: str | Path, data: object, indent: int | None = None) -> str:
+def as_json(path: str | Path, data: object, indent: int | None = None) -> str:
     "Return data as text that `read_json` reads."
     text = json.dumps(data, indent=indent)
     if re.search(r"\d{20}", text):
-        _parse_json(path, text.encode(), "not written: it could not be read again")
+        _parse_json(path, text.encode(), "not written, because it could not be read again")
     return text
 
 # %% ../nbs/api/02_files.ipynb #5da7cf34
@@ -376,7 +386,7 @@ def write_json(
     indent: int | None = None,
 ) -> None:
     "Write plain data as a JSON file, atomically."
-    text = _as_json(path, data, indent)
+    text = as_json(path, data, indent)
     with writing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -389,7 +399,7 @@ def write_checked(
     data: dict,  # plain data, not empty
 ) -> None:
     "Write a dictionary as a JSON file whose last entry is the checksum of the others."
-    text = _as_json(path, data).encode()
+    text = as_json(path, data).encode()
     with writing(path) as temporary:
         temporary.write_bytes(text[:-1] + _CHECK + b"%d}" % zlib.crc32(text))
 

@@ -6,7 +6,6 @@
 __all__ = ['ImageError', 'open_image', 'Scale', 'Pad', 'PadSquare', 'CenterCrop', 'parse_transforms', 'normalize', 'to_tensor']
 
 # %% ../nbs/api/05_images.ipynb #db21e0a5
-import ctypes
 import os
 import re
 import struct
@@ -22,7 +21,7 @@ import torch
 from PIL import Image, ImageFile, JpegImagePlugin
 from torch import Tensor
 
-from .core import parse_calls, unknown_name
+from .core import parse_calls, trim_memory, unknown_name
 from .files import open_regular
 
 # %% ../nbs/api/05_images.ipynb #b7c1eb92
@@ -85,8 +84,8 @@ def _read(file, max_size, max_pixels):
             pixels = max(pixels, decodable_pixels // 2)
         with _decoding.holding(0 if webp_pixels else pixels):
             img = _decode(img, size, drafted, max_size)  # and the decoder's memory is free
-            if pixels > decodable_pixels // 4 and _malloc_trim:
-                _malloc_trim(0)  # glibc would keep it for this thread alone
+            if pixels > decodable_pixels // 4:
+                trim_memory()  # glibc would keep it for this thread alone
             return img
 
 
@@ -161,9 +160,6 @@ class _Budget:
 
 
 _decoding = _Budget(decodable_pixels, small=2**23)
-_malloc_trim = None  # of glibc; others lack it
-if os.name == "posix":
-    _malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_decoding.reset)
 

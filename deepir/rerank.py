@@ -205,7 +205,7 @@ class Diffusion:
         db = as_matrix(db)
         if len(db) > 2**24:
             raise ValueError(f"{len(db)} photos; diffusion is for {2**24} at most")
-        self.n, self.dim = db.shape
+        self.n = len(db)
         self.neighbours, self.reach = min(neighbours, self.n), min(reach, self.n)
         self.alpha, self.steps, self.progress = alpha, steps, progress
         self.fingerprint = _digest(db)
@@ -296,7 +296,7 @@ class Diffusion:
         "Solve a few systems: the rows of the graph, cut to the photos that can be reached."
         column = torch.full((len(reached), self.n), -1)
         column.scatter_(1, reached, torch.arange(self.reach).expand_as(reached))
-        neighbours = column.gather(1, self._photos[reached].flatten(1)).clamp(min=-1)
+        neighbours = column.gather(1, self._photos[reached].flatten(1))
         weights = self._weights[reached] * (neighbours >= 0).view(*reached.shape, -1)
         neighbours = neighbours.clamp(min=0)
 

@@ -20,7 +20,6 @@ import re
 import shutil
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -40,6 +39,7 @@ from deepir.core import (
     progress_bar,
     seeded,
     unknown_name,
+    warn,
 )
 from .datasets import Dataset, Subset, load_dataset
 from deepir.distributed import (
@@ -820,7 +820,7 @@ def _load_state(path: Path) -> dict | None:
             continue
         if candidate != path:
             reason, step = errors[0] if errors else f"{path}: missing", state["step"]
-            warnings.warn(f"{reason}; continuing from {candidate}, step {step}", stacklevel=2)
+            warn(f"{reason}; continuing from {candidate}, step {step}", stacklevel=2)
         return state
     if errors:
         raise ValueError(f"{errors[0]}; delete it to start the training again")
@@ -1073,7 +1073,7 @@ class _Training:
             except ValueError as e:
                 if self.config.projection is not None:
                     raise ValueError(f"projection={self.config.projection!r}: {e}") from e
-                warnings.warn(f"the projection starts at random: {e}", stacklevel=2)
+                warn(f"the projection starts at random: {e}", stacklevel=2)
         broadcast_weights(self.net)
         self.has_started = True
         if self.is_writer:

@@ -7,14 +7,13 @@ __all__ = []
 
 # %% ../nbs/api/12_weights.ipynb #e7a9211b
 import re
-import warnings
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from .core import printable
+from .core import printable, warn
 from .files import open_regular
 from .pickles import Inert, load_torch
 from .safetensors import is_safetensors, load_safetensors
@@ -154,7 +153,7 @@ def fit(
         )
     if outside:
         which = f", the first of {listed([prefix, *others])}" if others else ""
-        warnings.warn(
+        warn(
             f"{weights.path}: takes {prefix!r}{which}; leaves out {len(outside)} of {len(state)} "
             f"tensors: {listed(outside, 3)}",
             stacklevel=2,

@@ -13,7 +13,6 @@ import re
 import shutil
 import socket
 import time
-import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -36,7 +35,7 @@ from urllib.request import (
     UnknownHandler,
 )
 
-from ..core import data_root, printable, progress_bar, unknown_name
+from ..core import data_root, printable, progress_bar, unknown_name, warn
 from ..datasets import ImageListRelevants
 from .archives import copy_member, files_in, making, open_archive, unpack
 from ..files import atomic_path, check_room, open_regular, refuse_link, sha256_of, sync
@@ -421,7 +420,7 @@ def fetch_file(
                 found = sha256 and sha256_of(part)
                 if found != sha256 and is_rest:
                     part.unlink()
-                    warnings.warn(
+                    warn(
                         f"{path}: what an earlier run has fetched of it is damaged; it is fetched "
                         "again from the start",
                         stacklevel=2,

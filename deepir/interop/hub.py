@@ -9,12 +9,11 @@ __all__ = []
 import json
 import re
 import tempfile
-import warnings
 from pathlib import Path
 
 from ..checkpoints import pack, unpack
-from ..core import printable, require
-from ..files import _parse_json, crc32_of, open_regular, read_json, write_json, writing
+from ..core import printable, require, warn
+from ..files import as_json, crc32_of, open_regular, read_json, write_json, writing
 from ..nets import RetrievalNet
 from ..safetensors import load_safetensors, save_safetensors
 
@@ -43,16 +42,16 @@ def write_pretrained(
     data["whitenings"] = whitenings
     _check_text("a tensor", tensors, folder)
     try:
-        text = json.dumps(data, allow_nan=False)
+        json.dumps(data, allow_nan=False)
     except ValueError as reason:
         raise ValueError(
             f"{folder}: not written: infinity or NaN is no JSON ({reason})"
         ) from reason
-    _parse_json(folder, text.encode(), "not written, because it could not be read again")
+    as_json(folder, data)  # is it something that can be read again?
     _check_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     if not card and (folder / _card).exists() and not _is_own_card(folder / _card):
-        warnings.warn(f"{folder / _card}: kept, because deepir did not write it", stacklevel=3)
+        warn(f"{folder / _card}: kept, because deepir did not write it", stacklevel=3)
     else:
         with writing(folder / _card) as temporary:
             card = card or _card_of(extractor, name or folder.resolve().name)

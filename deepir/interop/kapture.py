@@ -11,7 +11,6 @@ import logging
 import os
 import stat
 import tarfile
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from ..core import as_descriptors, fork_safe, require
+from ..core import as_descriptors, fork_safe, require, warn
 from ..datasets import Dataset, read_text
 from ..extractor import Extractor, as_extractor
 from ..files import refuse_link, writing
@@ -360,7 +359,7 @@ class KaptureFeatures(_FeatureFiles):
                 self.add(keys, desc)
                 return
         if known:
-            warnings.warn(
+            warn(
                 f"{self.config.parent}: none of the {len(known)} photos with a feature can be "
                 "read, so it is unknown whether new features fit these",
                 stacklevel=2,

@@ -7,7 +7,6 @@ __all__ = ['show_photo', 'show_ranking']
 
 # %% ../../nbs/api/viz/10_ranking.ipynb #a054abfc
 import textwrap
-import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -16,7 +15,7 @@ import numpy as np
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from ..core import unknown_name
+from ..core import unknown_name, warn
 from ..eval import Report, as_text
 from ..images import ImageError, open_image, to_rgb
 
@@ -153,7 +152,7 @@ def reduced(
     try:
         photo = to_rgb(open_photo())
     except ImageError as error:
-        warnings.warn(f"{error}; a grey rectangle stands for it", stacklevel=2)
+        warn(f"{error}; a grey rectangle stands for it", stacklevel=2)
         return Reduced(blank(), blank().size, str(error)[-150:])
     size = photo.size
     photo.thumbnail((largest, largest))
