@@ -11,7 +11,7 @@ import itertools
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +25,8 @@ from .datasets import Dataset, photos_below
 from .extractor import Extractor, as_extractor, as_photo
 from .files import make_way, read_checked, sha256_of, write_checked
 from .images import ImageError
-from .search import search
+from .rerank import make_reranker, shortlist_size
+from .search import Matches, search
 from .store import Failure, Features, Parts, Rows, Store
 
 # %% ../nbs/api/65_collection.ipynb #ad189d3d
@@ -281,7 +282,7 @@ def photo_model(
 class Match(NamedTuple):
     "A photo that was found."
 
-    score: float  # cosine similarity to the query, at most 1
+    score: float  # cosine similarity to the query, at most 1; else what re-ranking gave
     path: Path
 
 # %% ../nbs/api/65_collection.ipynb #5e473a15
@@ -331,7 +332,7 @@ class Collection:
         _refuse_link(self.index)
         self._store = _open_store(self.index, self.extractor)
         self._checked, self._updating = set(), threading.Lock()
-        self._contents = None
+        self._contents, self._rerankers = None, {}
         self.update()
 
     @property
@@ -506,22 +507,46 @@ class Collection:
         query,  # a photo: a path, a Pillow image, an array (H, W, 3) or a tensor (3, H, W)
         k: int = 10,  # photos to find, at least 1; fewer are found if there are fewer
         box: Iterable[float] | None = None,  # (x1, y1, x2, y2), pixels: a part of the query
+        rerank: str | Callable | None = None,  # a method of re-ranking, such as "k_reciprocal"
     ) -> list[Match]:  # the best first
         "Find the photos that are most similar to a query."
         if not len(self):
             raise ValueError(f"{self.folder}: no photo in it that can be read")
+        reranker = self._reranker(rerank)
         desc = self.extractor.encode(_as_query(query, box))
         contents = self._contents
         try:
-            scores, rows = search(desc, contents.rows, min(k, len(contents.features)))
+            scores, rows = _find(desc, contents, k, reranker)
         except (OSError, IndexError):
             if contents is self._contents:
                 raise
             contents = self._contents  # an update has just moved the rows
-            scores, rows = search(desc, contents.rows, min(k, len(contents.features)))
+            scores, rows = _find(desc, contents, k, reranker)
         found = zip(scores[0].tolist(), rows[0].tolist())
         keys = contents.features.keys
         return [Match(score, self.folder / keys[row]) for score, row in found]
+
+    def _reranker(self, rerank: str | Callable | None) -> Callable | None:
+        "Return a method of re-ranking; the same one for the same name, since it may hold a graph."
+        if not isinstance(rerank, str):
+            return rerank if rerank is None else make_reranker(rerank)
+        return self._rerankers.setdefault(rerank, make_reranker(rerank))
+
+
+def _find(
+    desc: Tensor,  # (1, D) descriptor of the query
+    contents: _Contents,
+    k: int,
+    reranker: Callable | None,
+) -> Matches:  # (1, k), fewer if there are fewer
+    "Search, and re-rank what was found."
+    n = len(contents.features)
+    if reranker is None:
+        return search(desc, contents.rows, min(k, n))
+    if k < 1:
+        raise ValueError(f"k={k}: expected 1 or more")
+    shortlist = search(desc, contents.rows, min(max(k, shortlist_size(reranker)), n))
+    return Matches(*(part[:, :k] for part in reranker(desc, contents.rows, shortlist=shortlist)))
 
 # %% ../nbs/api/65_collection.ipynb #a01f7311
 def _check_names(settings: dict) -> None:

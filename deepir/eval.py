@@ -7,11 +7,13 @@ __all__ = ['Report', 'evaluate_descriptors', 'evaluate', 'average_precision']
 
 # %% ../nbs/api/47_eval.ipynb #3222db09
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from .checkpoints import default_model
@@ -22,6 +24,7 @@ from .expand import adba as augment_database
 from .expand import aqe as expand_queries
 from .extractor import Extractor
 from .metrics import as_text, average_precision, precision_at, recall_at, remove_junk
+from .rerank import make_reranker, name_of, search_without, shortlist_size
 from .search import Matches, as_matrix, check_fingerprints, exact_ranks, search
 from .store import Failure, Features, Rows, Store, refuse_other_folder
 from .whiten import Whitening, find_whitening
@@ -48,6 +51,7 @@ class Report:
     queries: Tensor  # (Q, D) descriptors as they were compared
     db: Tensor | Rows  # (N, D), followed by the distractors if there were any
     failed: list[Failure] = field(default_factory=list)  # photos that could not be read
+    reranked: dict = field(default_factory=dict)  # measure -> Matches (Q, M) in their new order
 
     @property
     def mAP(self) -> dict[str, float]:
@@ -78,8 +82,18 @@ class Report:
         self,
         k: int = 10,  # matches per query
     ) -> Matches:  # scores and indices (Q, k)
-        "Return the most similar photos of each query, junk and distractors included."
-        return search(self.queries, self.db, k)
+        """Return the best photos of each query, junk and distractors included.
+
+        After re-ranking, those that were re-ranked come first, and the others follow with their
+        similarities.
+        """
+        if not self.reranked:
+            return search(self.queries, self.db, k)
+        first = next(iter(self.reranked.values()))
+        if k <= first.scores.shape[1]:
+            return Matches(*(part[:, :k] for part in first))
+        rest = search_without(self.queries, self.db, k, list(first.indices.numpy()))
+        return Matches(*(torch.cat(parts, 1)[:, :k] for parts in zip(first, rest)))
 
     def _repr_markdown_(self) -> str:
         table = {"mAP": self.mAP} | {f"mP@{k}": self.precision(k) for k in (1, 5, 10)}
@@ -150,7 +164,13 @@ def _match_both(dataset: Dataset, queries, db, distractors: int = 0) -> _Part:
     return _Part(dataset, query_desc, db_desc, failed)
 
 # %% ../nbs/api/47_eval.ipynb #f59aa7b3
-def _score(part: _Part, ap: str | None, config: dict) -> Report:
+def _score(
+    part: _Part,
+    ap: str | None,
+    config: dict,
+    reranker: Callable | None = None,  # from `make_reranker`
+    junk: str = "after",  # is removed before re-ranking, or after it
+) -> Report:
     "Rank the database for each query and score the rankings."
     dataset = part.dataset
     queries = as_descriptors(part.queries, "queries").cpu()
@@ -158,19 +178,56 @@ def _score(part: _Part, ap: str | None, config: dict) -> Report:
 
     # For each query: the truth of each measure, and the photos that occur in any of them.
     truths = [{m: dataset.truth(q, m) for m in dataset.modes} for q in range(len(queries))]
-    judged = [np.unique(np.concatenate([i for t in ts.values() for i in t])) for ts in truths]
-    judged = [photos.astype(int) for photos in judged]
+    reranked = _rerank(queries, db, dataset, truths, reranker, junk) if reranker else {}
+    listed = [
+        [matches.indices[q].numpy() for matches in reranked.values()] for q in range(len(queries))
+    ]
+    judged = [[photos for pair in truth.values() for photos in pair] for truth in truths]
+    judged = [np.unique(np.concatenate([*a, *b])).astype(int) for a, b in zip(judged, listed)]
     ranks = {measure: [] for measure in dataset.modes}
-    for truth, photos, rank in zip(truths, judged, exact_ranks(queries, db, judged)):
-        for measure, (relevant, junk) in truth.items():
-            rank_of_relevant = rank[np.searchsorted(photos, relevant)]
-            rank_of_junk = rank[np.searchsorted(photos, junk)]
-            ranks[measure].append(remove_junk(rank_of_relevant, rank_of_junk))
+    for q, plain_ranks in enumerate(exact_ranks(queries, db, judged)):
+        for measure, (relevant, ignored) in truths[q].items():
+            rank = plain_ranks
+            if reranked:
+                at = np.searchsorted(judged[q], reranked[measure].indices[q].numpy())
+                rank = _to_the_top(plain_ranks, at)
+            rank_of_relevant = rank[np.searchsorted(judged[q], relevant)]
+            rank_of_ignored = rank[np.searchsorted(judged[q], ignored)]
+            ranks[measure].append(remove_junk(rank_of_relevant, rank_of_ignored))
     AP = {
         measure: np.array([average_precision(r, ap or dataset.ap) for r in lists])
         for measure, lists in ranks.items()
     }
-    return Report(AP, ranks, config, dataset, queries, db, part.failed)
+    return Report(AP, ranks, config, dataset, queries, db, part.failed, reranked)
+
+
+def _to_the_top(
+    ranks: np.ndarray,  # (n,) of some photos in the plain ranking
+    at: np.ndarray,  # (M,) places in `ranks` of the photos that come first now, in their new order
+) -> np.ndarray:  # (n,)
+    "Return the ranks of photos after some of them have come to the top."
+    n_behind = len(at) - np.searchsorted(np.sort(ranks[at]), ranks, side="right")
+    moved = ranks + n_behind
+    moved[at] = np.arange(len(at))
+    return moved
+
+
+def _rerank(
+    queries: Tensor, db, dataset: Dataset, truths: list, reranker: Callable, junk: str
+) -> dict[str, Matches]:  # measure -> (Q, M)
+    "Search and re-rank what was found; a query that is itself in the database is left out."
+    own = [[q] if dataset.queries is dataset else [] for q in range(len(queries))]
+
+    def ranked_without(left_out):
+        shortlist = search_without(queries, db, shortlist_size(reranker), left_out)
+        return reranker(queries, db, shortlist=shortlist)
+
+    if junk == "after":
+        return dict.fromkeys(dataset.modes, ranked_without(own))
+    return {
+        measure: ranked_without([[*a, *truth[measure][1]] for a, truth in zip(own, truths)])
+        for measure in dataset.modes
+    }
 
 # %% ../nbs/api/47_eval.ipynb #f2261b99
 def evaluate_descriptors(
@@ -180,8 +237,12 @@ def evaluate_descriptors(
     ap: str | None = None,  # "trapezoid" or "finite"; None: the data set's own
     config: dict | None = None,  # kept in the report
     distractors: int = 0,  # number of rows at the end of `db` that are relevant to no query
+    rerank: str | Callable | None = None,  # a method of re-ranking, see `make_reranker`
+    junk: str = "after",  # remove junk "after" re-ranking, as if it were unknown, or "before"
 ) -> Report:
     """Rank a database for each query and score the rankings.
+
+    A query that is a photo of the database is not in its own shortlist for re-ranking.
 
     Raise ValueError if nothing can be found in the data set, or if the descriptors are not of its
     photos, not comparable, or not finite.
@@ -189,7 +250,15 @@ def evaluate_descriptors(
     dataset = load_dataset(dataset)
     dataset.check_truth()
     check_fingerprints(queries, db)
-    return _score(_match_both(dataset, queries, db, distractors), ap, config or {})
+    reranker = _find_reranker(rerank, junk)
+    part = _match_both(dataset, queries, db, distractors)
+    return _score(part, ap, config or {}, reranker, junk)
+
+
+def _find_reranker(rerank: str | Callable | None, junk: str) -> Callable | None:
+    if junk not in ("after", "before"):
+        raise ValueError(f"junk={junk!r}: expected 'after' or 'before', as seen from re-ranking")
+    return None if rerank is None else make_reranker(rerank)
 
 # %% ../nbs/api/47_eval.ipynb #4e80868e
 def postprocess(
@@ -385,6 +454,8 @@ def evaluate(
     progress: bool = True,  # show bars
     precision: str = "float32",  # of the trunk: "float32", "bf16" or "fp16"
     distractors=None,  # photos that are relevant to no query, or their descriptors
+    rerank: str | Callable | None = None,  # a method of re-ranking, such as "superglobal"
+    junk: str = "after",  # remove junk "after" re-ranking, as if it were unknown, or "before"
 ) -> Report:
     """Describe a data set, rank it for each query and score the rankings.
 
@@ -396,6 +467,7 @@ def evaluate(
     dataset.check_truth()
     average_precision([], ap or dataset.ap)
     check_neighbours(dataset, aqe, adba)
+    reranker = _find_reranker(rerank, junk)
 
     flat = dict(trfs=trfs, pooling=pooling, gemp=gemp, precision=precision)
     flat |= dict(whiten=whiten, whitenp=whitenp, whitenv=whitenv, whitenm=whitenm)
@@ -433,8 +505,10 @@ def evaluate(
         "whitening": _config_of_whitening(whitening),
         "aqe": None if not aqe else list(aqe),
         "adba": None if not adba else list(adba),
+        "rerank": None if reranker is None else name_of(rerank),
+        "junk": junk,
         "ap": ap or dataset.ap,
         "distractors": n_distractors,
         "load_feats": None if load_feats is None else str(load_feats),
     }
-    return _score(part._replace(queries=queries, db=db), ap, config)
+    return _score(part._replace(queries=queries, db=db), ap, config, reranker, junk)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -48,6 +49,26 @@ def _sort(indices: Tensor, scores: Tensor) -> Matches:  # (Q, M) each
     "Return photos in the order of new scores; equal scores keep the order of the shortlist."
     scores, order = scores.sort(dim=1, descending=True, stable=True)
     return Matches(scores, indices.gather(1, order))
+
+
+def search_without(
+    queries,  # (Q, D) descriptors
+    db,  # (N, D) descriptors that are read by slices
+    k: int,  # matches per query; fewer are found if fewer are left
+    left_out: list,  # of Q lists of rows that may not be found
+) -> Matches:  # (Q, k)
+    "Search as if some photos were not in the database, other ones for each query."
+    queries, db = comparable(queries, db)
+    left_out = [np.unique(np.asarray(rows, np.int64)) for rows in left_out]
+    most = max(map(len, left_out), default=0)
+    k = min(k, len(db) - most)
+    if k < 1:
+        raise ValueError(f"no photo is left to find: {most} of {len(db)} are left out")
+    scores, indices = top_matches(queries, db, min(k + most, len(db)))
+    is_out = [np.isin(row, rows) for row, rows in zip(indices.numpy(), left_out)]
+    is_out = torch.from_numpy(np.reshape(is_out, indices.shape).astype(np.uint8))
+    kept = is_out.argsort(dim=1, stable=True)[:, :k]
+    return Matches(scores.gather(1, kept), indices.gather(1, kept))
 
 
 def _check_count(name: str, value: int, least: int = 1) -> None:
@@ -224,7 +245,7 @@ class Diffusion:
     ) -> Matches:  # (Q, M); photos that no walk reaches follow in the order of the shortlist
         "Rank photos for each query."
         _check_count("k", k)
-        if _digest(as_matrix(db)) != self.fingerprint:
+        if not self.is_of(db):
             raise ValueError(
                 f"diffusion: its graph is of {self.n} other descriptors than these {len(db)}; make "
                 "Diffusion(db) of the database that is searched"
@@ -234,6 +255,13 @@ class Diffusion:
         for i, (scores, indices) in enumerate(zip(*shortlist)):
             ranked.scores[i], ranked.indices[i] = self._rank(scores[:k], indices[:k], indices)
         return ranked
+
+    def is_of(
+        self,
+        db,  # (N, D) descriptors
+    ) -> bool:
+        "Tell whether the graph was made of a database."
+        return _digest(as_matrix(db)) == self.fingerprint
 
     def _rank(self, scores: Tensor, rows: Tensor, listed: Tensor) -> Matches:  # (M,) each
         "Add the walks of a query's nearest photos."
@@ -327,22 +355,41 @@ def _normalised(photos: Tensor, weights: Tensor) -> Tensor:  # (N, k) each -> (N
     return weights * scale[:, None] * scale[photos]
 
 # %% ../nbs/api/42_rerank.ipynb #83093f2d
-def _diffuse(queries, db, shortlist: Matches | int = 400, k: int = 10, **settings) -> Matches:
-    "Make the graph of a database and rank it."
-    return Diffusion(db, **settings)(queries, db, shortlist, k)
+class _DiffusionByName:
+    "Diffusion on the graph of whatever database it is called with; the last graph is kept."
+
+    def __init__(
+        self,
+        shortlist: int = 400,
+        k: int = 10,
+        folder: str | Path | None = None,
+        neighbours: int = 50,
+        reach: int = 1000,
+        alpha: float = 0.99,
+        steps: int = 20,
+        progress: bool = True,
+    ):
+        self.shortlist, self.k, self.graph = shortlist, k, None
+        self.settings = folder, neighbours, reach, alpha, steps, progress
+
+    def __call__(self, queries, db, shortlist: Matches | int | None = None) -> Matches:
+        if self.graph is None or not self.graph.is_of(db):
+            self.graph = Diffusion(db, *self.settings)
+        shortlist = self.shortlist if shortlist is None else shortlist
+        return self.graph(queries, db, shortlist, self.k)
 
 
 rerankers = {
     "superglobal": superglobal,
     "affinity": affinity,
     "k_reciprocal": k_reciprocal,
-    "diffusion": _diffuse,
+    "diffusion": _DiffusionByName,
 }
 
 
 def make_reranker(
     rerank: str | Callable,  # "superglobal", "superglobal(k=5)", a function or an object
-) -> Callable:  # of queries, database and shortlist
+) -> Callable:  # of queries, db and shortlist
     "Return a method of re-ranking from its name; a function is returned as it is."
     if callable(rerank):
         return rerank
@@ -355,10 +402,28 @@ def make_reranker(
     name, settings = calls[0].name, calls[0].kwargs
     if name not in rerankers:
         raise unknown_name("method of re-ranking", name, rerankers)
-    known = [*inspect.signature(rerankers[name]).parameters][2:]
-    if name == "diffusion":
-        known = [*known[:-1], *[*inspect.signature(Diffusion.__init__).parameters][2:]]
+    method = rerankers[name]
+    known = [p for p in inspect.signature(method).parameters if p not in ("queries", "db")]
     for setting in settings:
         if setting not in known:
             raise unknown_name(f"setting of {name!r}", setting, known)
-    return partial(rerankers[name], **settings)
+    return method(**settings) if inspect.isclass(method) else partial(method, **settings)
+
+
+def name_of(
+    rerank: str | Callable,  # what `make_reranker` takes
+) -> str:
+    "Return what a configuration says of a method."
+    if isinstance(rerank, str):
+        return rerank
+    function = getattr(rerank, "func", rerank)  # of a `partial`
+    return getattr(function, "__name__", type(function).__name__)
+
+
+def shortlist_size(
+    reranker: Callable,  # from `make_reranker`
+) -> int:
+    "Return how many photos a method looks at unless it is told: its `shortlist`, or 400."
+    parameter = inspect.signature(reranker).parameters.get("shortlist")
+    size = getattr(reranker, "shortlist", None) or getattr(parameter, "default", None)
+    return size if isinstance(size, int) else 400

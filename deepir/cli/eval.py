@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 
 from deepir.cli.flags import (
+    add_rerank_flag,
     check_output,
     check_output_folder,
     command,
@@ -26,6 +27,7 @@ from ..eval import Report, check_neighbours, evaluate, evaluate_descriptors, pos
 from ..extractor import Extractor
 from ..files import lock, read_json, refuse_link, write_json, writing
 from ..metrics import as_text
+from ..rerank import make_reranker
 from ..whiten import Whitening, find_whitening
 
 # %% ../../nbs/api/cli/10_eval.ipynb #67605932
@@ -41,6 +43,7 @@ def eval_parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--adba", type=real_number, nargs=2, metavar=("K", "ALPHA"), help="database augmentation"
     )
+    add_rerank_flag(p)
     p.add_argument("--save-feats", help="folder to keep descriptors in, before whitening")
     p.add_argument("--load-feats", help="folder to take descriptors from")
     p.add_argument(
@@ -86,11 +89,12 @@ def steps_of(
     aqe: tuple | None,  # (k, alpha) of query expansion
     adba: tuple | None,  # (k, alpha) of database augmentation
     whitening=None,  # a `Whitening`
-) -> dict[str, dict]:  # name -> arguments of `postprocess`
+    rerank: str | None = None,  # a method of re-ranking
+) -> dict[str, dict]:  # name -> arguments of `postprocess`, and `rerank`
     "Return the steps that were asked for, each on top of those before."
     steps, options = {"plain": {}}, {}
     wanted = {"+ whitening": ("whiten", whitening), "+ augmented database": ("adba", adba)}
-    wanted["+ query expansion"] = ("aqe", aqe)
+    wanted |= {"+ query expansion": ("aqe", aqe), "+ re-ranking": ("rerank", rerank)}
     for title, (name, value) in wanted.items():
         if value:
             options = {**options, name: value}
@@ -169,6 +173,8 @@ def deepir_eval(
     dataset = load_dataset(args.dataset)
     dataset.check_truth()
     check_neighbours(dataset, args.aqe, args.adba)
+    if args.rerank:
+        make_reranker(args.rerank)
     extractor, whitening = find_model(args)
     if extractor:
         photos = len(dataset) + len(dataset.queries)
@@ -187,10 +193,16 @@ def deepir_eval(
     )
     n_distractors = len(first.db) - len(first.dataset)
     reports = {}
-    for name, options in steps_of(args.aqe, args.adba, whitening).items():
+    for name, options in steps_of(args.aqe, args.adba, whitening, args.rerank).items():
+        rerank = options.pop("rerank", None)
         queries, db = postprocess(first.queries, first.db, **options)
         reports[name] = evaluate_descriptors(
-            first.dataset, queries, db, config=first.config, distractors=n_distractors
+            first.dataset,
+            queries,
+            db,
+            config={**first.config, "rerank": rerank},
+            distractors=n_distractors,
+            rerank=rerank,
         )
     last = list(reports.values())[-1]
     measures = [f" * {name} = {as_text(v, 'g')}" for name, v in results_of(last).items()]

@@ -294,6 +294,17 @@ def shared_flags(
     return p
 
 # %% ../../nbs/api/cli/00_flags.ipynb #40687c32
+def add_rerank_flag(p: argparse.ArgumentParser) -> None:
+    "Add the flag for a method of re-ranking."
+    p.add_argument(
+        "--rerank",
+        metavar="NAME",
+        help="put the first photos into a better order: superglobal, affinity, k_reciprocal or "
+        "diffusion, with settings as in 'superglobal(k=5)'. Helps if there are many photos to "
+        "find, and hurts if there are one or two (default: no re-ranking)",
+    )
+
+
 def add_common_flags(p: argparse.ArgumentParser) -> None:
     "Add the flags that every command has."
     p.add_argument("--debug", action="store_true", help="show the traceback of an error")

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from deepir.cli.flags import (
+    add_rerank_flag,
     check_output,
     check_output_folder,
     command,
@@ -33,6 +34,7 @@ from ..core import printable
 from ..datasets import photos_below
 from ..files import writing
 from ..images import ImageError, naming, open_image
+from ..rerank import make_reranker
 
 # %% ../../nbs/api/cli/50_search.ipynb #79f4d190
 def search_parser() -> argparse.ArgumentParser:
@@ -52,6 +54,7 @@ def search_parser() -> argparse.ArgumentParser:
         metavar=("X1", "Y1", "X2", "Y2"),
         help="the part of the query to look for, in pixels",
     )
+    add_rerank_flag(p)
     p.add_argument(
         "--format",
         default="text",
@@ -184,7 +187,9 @@ def deepir_search(
         raise FileNotFoundError(f"{args.folder}: no such folder")
     check_output(args.output, args.picture, args.html)
     check_output_folder(args.index)
-    queries = _list_queries(args.query, args.box, args.on_error)  # mistakes first, weights later
+    if args.rerank:  # mistakes first, weights later
+        make_reranker(args.rerank)
+    queries = _list_queries(args.query, args.box, args.on_error)
     at_most_1024 = {"max_size": "auto"} if args.trfs is None else {}
     extractor = extractor_of(args, photo_model(args.checkpoint), **at_most_1024)
     photos = Collection(args.folder, extractor, args.index)
@@ -196,7 +201,7 @@ def deepir_search(
     answers = []
     for query in queries:
         with _leaving_out(query, args.query, args.on_error):
-            answers.append(_Answer(query, photos.search(query, args.k, args.box)))
+            answers.append(_Answer(query, photos.search(query, args.k, args.box, args.rerank)))
     text = _formats[args.format](answers)
     if args.output:
         with writing(args.output) as temporary:
