@@ -54,7 +54,7 @@ from deepir.images import (
 )
 from .inference import for_inference, precisions
 from .nets import RetrievalNet, check_pooling, is_arch
-from .pooling import pool_scales
+from .pooling import pool_scales, scale_poolings
 from .store import Failure, Features, Parts, Store, combine_fingerprints
 from .whiten import Whitening, find_whitening
 
@@ -504,7 +504,7 @@ class Extractor:
         max_size: int | str | None = "auto",  # longer side of a photo, pixels; None: no limit
         trfs: str | Sequence[str] | None = None,  # transforms; several strings are several views
         scales: Sequence[float] | None = None,  # each photo is described at each of these scales
-        scale_pooling: str | None = None,  # of several views: "gem", "power" or "mean"
+        scale_pooling: str | None = None,  # of several views: "gem", "power", "mean" or "max"
         scale_p: float | None = None,  # power of "gem" and "power"
         resize: str | None = None,  # "pillow" averages pixels, "cirtorch" resizes as cirtorch does
         whiten: Whitening | str | Path | None = "auto",  # name stored with the model, .npz, object
@@ -549,8 +549,8 @@ class Extractor:
         if not self.scales or not all(0 < scale <= 4 for scale in self.scales):
             raise ValueError(f"scales={settings['scales']!r}: expected numbers in (0, 4]")
         self.scale_pooling, self.scale_p = settings["scale_pooling"], float(settings["scale_p"])
-        if self.scale_pooling not in ("gem", "power", "mean"):
-            raise unknown_name("pooling over scales", self.scale_pooling, ("gem", "power", "mean"))
+        if self.scale_pooling not in scale_poolings:
+            raise unknown_name("pooling over scales", self.scale_pooling, scale_poolings)
         if not self.scale_p > 0:
             raise ValueError(f"scale_p={self.scale_p}: expected a power above 0")
         self.resize = settings["resize"]
@@ -626,7 +626,7 @@ class Extractor:
         data |= {"trfs": self.trfs, "scales": self.scales, "precision": self.precision}
         if len(self._views) > 1:
             data |= {"scale_pooling": self.scale_pooling}
-            data |= {"scale_p": self.scale_p} if self.scale_pooling != "mean" else {}
+            data |= {"scale_p": self.scale_p} if self.scale_pooling in ("gem", "power") else {}
         if self.resize != "pillow":
             data |= {"resize": self.resize}
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]

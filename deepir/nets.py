@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from .core import evaluating, l2_normalize, plugin, unknown_name
 from .images import imagenet
 from .lite import lite_networks, lite_trunk
-from .pooling import MAC, RMAC, ClassAndMean, ClassToken, GeM, SPoC
+from .pooling import MAC, RMAC, ClassAndMean, ClassToken, GeM, RegionalGeM, SPoC
 from .weights import fill, is_weights_file
 
 # %% ../nbs/api/15_nets.ipynb #bd5d5dcb
@@ -393,6 +393,7 @@ architectures |= {name: (name, "") for name in lite_networks}
 
 # Two of the layers have two names each; `recipe` gives the first.
 poolings = {"gem": GeM, "max": MAC, "mac": MAC, "avg": SPoC, "spoc": SPoC, "rmac": RMAC}
+poolings |= {"rgem": RegionalGeM}
 poolings |= {"cls": ClassToken, "cls+avg": ClassAndMean, "head": nn.Identity}
 
 

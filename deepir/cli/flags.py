@@ -252,8 +252,8 @@ def shared_flags(
         "--pooling",
         choices=[*poolings, "power", "mean"],
         metavar="NAME",
-        help="how the features of a network off the shelf are pooled: gem, mac, avg, rmac, cls, "
-        "cls+avg or head (default: as suits the network); gem, power and mean are for several "
+        help="how the features of a network off the shelf are pooled: gem, mac, avg, rmac, rgem, "
+        "cls, cls+avg or head (default: as suits the network); gem, power and mean are for several "
         "scales, too (default: gem)",
     )
     p.add_argument(

@@ -143,7 +143,7 @@ def train_parser() -> argparse.ArgumentParser:
         "--pooling",
         choices=list(poolings),
         metavar="NAME",
-        help="gem, mac, avg, rmac, cls, cls+avg or head (default: as suits the network)",
+        help="gem, mac, avg, rmac, rgem, cls, cls+avg or head (default: as suits the network)",
     )
     p.add_argument(
         "--teacher",
