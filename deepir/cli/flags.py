@@ -29,6 +29,7 @@ from ..extractor import Extractor
 from ..files import check_room
 from ..inference import precisions
 from ..nets import poolings
+from ..rerank import rerankers
 
 # %% ../../nbs/api/cli/00_flags.ipynb #ab5a454f
 _TOLD = (ValueError, OSError, ImportError, FloatingPointError)  # these say what to do
@@ -299,8 +300,8 @@ def add_rerank_flag(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--rerank",
         metavar="NAME",
-        help="put the first photos into a better order: superglobal, affinity, k_reciprocal or "
-        "diffusion, with settings as in 'superglobal(k=5)'. Helps if there are many photos to "
+        help=f"put the first photos into a better order: {', '.join(rerankers)}; with settings as "
+        "in 'superglobal(k=5)'. Helps if there are many photos to "
         "find, and hurts if there are one or two (default: no re-ranking)",
     )
 
