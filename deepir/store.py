@@ -35,6 +35,7 @@ from deepir.files import (
     write_checked,
     writing,
 )
+from .pickles import load_npz
 from .search import Matches, search
 
 # %% ../nbs/api/32_store.ipynb #a5eaa5b3
@@ -540,14 +541,18 @@ class Features:
     @classmethod
     def open(
         cls,
-        path: str | Path,  # the folder of a store, or an .npy file; its .json may be missing
+        path: str | Path,  # the folder of a store, or a file: .npy, .npz or .parquet
     ) -> "Features":  # descriptors stay on disk until they are read
-        "Open saved features."
+        "Open saved features; the .json beside an .npy file may be missing."
         path = Path(path)
         if path.is_dir():
             return Store(path).read()
         if not path.exists():
             raise FileNotFoundError(f"{path}: no such file or store of descriptors")
+        if path.suffix == ".npz":
+            return _from_npz(path)
+        if path.suffix == ".parquet":
+            return _from_parquet(path)
         rows, info = Rows(path), _read_info(path)
         if info is None:
             return cls(rows, [str(i) for i in range(len(rows))])
@@ -563,3 +568,77 @@ def combine_fingerprints(
     if first is None or second is None:
         return first
     return hashlib.sha256(f"{first}+{second}".encode()).hexdigest()[:16]
+
+# %% ../nbs/api/32_store.ipynb #af11a669
+def _from_npz(path: Path) -> Features:
+    "Take the matrix of an .npz file, and its keys if it has some."
+    arrays = load_npz(path)
+    keys = arrays.pop("keys", None)
+    matrices = {name: array for name, array in arrays.items() if array.ndim == 2}
+    return _named(path, matrices, keys, "arrays of two dimensions")
+
+
+def _from_parquet(path: Path) -> Features:
+    "Take the column of lists of a Parquet file, and the column `keys` if there is one."
+    try:
+        from pyarrow import ArrowException, parquet
+    except ImportError as e:
+        raise ImportError(f"{path}: Parquet files need pyarrow: pip install pyarrow") from e
+    try:
+        with open_regular(path) as file:
+            size, read = os.fstat(file.fileno()).st_size, parquet.ParquetFile(file)
+            info = read.metadata
+            n_values = sum(
+                info.row_group(group).column(column).num_values
+                for group in range(info.num_row_groups)
+                for column in range(info.num_columns)
+            )
+            if 8 * n_values > 2**24 + 32 * size:
+                raise ValueError("it would take far more memory than its size")
+            table = read.read()
+        columns = {
+            name: table[name].combine_chunks()
+            for name in table.column_names
+            if "list" in str(table[name].type)
+        }
+        matrices = {name: _rows_of(column) for name, column in columns.items()}
+        keys = table["keys"].to_pylist() if "keys" in table.column_names else None
+    except (ArrowException, ValueError, OSError) as e:
+        raise ValueError(f"{path}: not a Parquet file of descriptors ({str(e)[:200]})") from e
+    return _named(path, matrices, keys, "columns of lists")
+
+
+def _rows_of(column) -> np.ndarray:  # a column of lists of numbers -> (N, D)
+    values = column.flatten().to_numpy(zero_copy_only=False)
+    if column.null_count or len(values) % max(len(column), 1) or values.dtype.kind not in "fiu":
+        raise ValueError("lists of different lengths, or not of numbers")
+    lengths = set(np.diff(column.offsets)) if hasattr(column, "offsets") else set()
+    if len(lengths) > 1:
+        raise ValueError("lists of different lengths")
+    return values.reshape(len(column), -1)
+
+
+def _named(path: Path, matrices: dict[str, np.ndarray], keys, what: str) -> Features:
+    "Make features of the only matrix, or of the one that is called `desc`."
+    if len(matrices) > 1 and "desc" in matrices:
+        matrices = {"desc": matrices["desc"]}
+    if len(matrices) != 1:
+        raise ValueError(
+            f"{path}: expected one matrix of descriptors, or one called 'desc', among the {what}: "
+            f"{sorted(matrices) or 'there is none'}"
+        )
+    (matrix,) = matrices.values()
+    if matrix.dtype.kind not in "fiu":
+        raise ValueError(f"{path}: expected numbers, got {matrix.dtype}")
+    desc = torch.from_numpy(np.ascontiguousarray(matrix, np.float32))
+    if keys is not None and len(keys) != len(desc):
+        raise ValueError(f"{path}: {len(desc)} descriptors but {len(keys)} keys")
+    return Features(desc, [str(i) for i in range(len(desc))] if keys is None else [*map(str, keys)])
+
+
+def read_array(
+    path: str | Path,  # an .npy file of a matrix
+) -> np.ndarray:
+    "Read a matrix of any kind of number; execute nothing."
+    rows = _NpyFile(path)
+    return np.array(np.memmap(rows.path, rows.dtype, "r", rows.offset, rows.shape))

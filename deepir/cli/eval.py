@@ -23,7 +23,14 @@ from deepir.cli.flags import (
 )
 from ..core import printable
 from ..datasets import load_dataset
-from ..eval import Report, check_neighbours, evaluate, evaluate_descriptors, postprocess
+from deepir.eval import (
+    Report,
+    check_neighbours,
+    evaluate,
+    evaluate_descriptors,
+    evaluate_rankings,
+    postprocess,
+)
 from ..extractor import Extractor
 from ..files import lock, read_json, refuse_link, write_json, writing
 from ..metrics import as_text
@@ -46,6 +53,22 @@ def eval_parser() -> argparse.ArgumentParser:
     add_rerank_flag(p)
     p.add_argument("--save-feats", help="folder to keep descriptors in, before whitening")
     p.add_argument("--load-feats", help="folder to take descriptors from")
+    p.add_argument(
+        "--db",
+        type=Path,
+        help="descriptors of the photos, made by anything: .npy, .npz, .parquet or a store; no "
+        "model is loaded",
+    )
+    p.add_argument(
+        "--queries",
+        type=Path,
+        help="descriptors of the queries (default: those of --db, if each photo is a query)",
+    )
+    p.add_argument(
+        "--rankings",
+        type=Path,
+        help="rankings to score instead: an .npy file of photo numbers, a row for each query",
+    )
     p.add_argument(
         "--distractors",
         help="photos that are relevant to no query: a store made by deepir_extract, or a folder",
@@ -71,8 +94,10 @@ def read_eval_args(argv: list[str]) -> argparse.Namespace:
             if pair[0] != int(pair[0]):
                 raise ValueError(f"--{name} {pair[0]:g}: expected a whole number of photos")
             setattr(args, name, (int(pair[0]), pair[1]))
+    _check_sources(args)
     # The tour shows every step.
-    if args.dataset == "ToyLandmarks" and args.checkpoint in (None, "toy"):
+    is_given = args.db or args.rankings
+    if args.dataset == "ToyLandmarks" and args.checkpoint in (None, "toy") and not is_given:
         args.aqe = args.aqe or (5, 3.0)
         args.whiten = args.whiten or "ToyLandmarks_train"
     if not argv:
@@ -83,6 +108,27 @@ def read_eval_args(argv: list[str]) -> argparse.Namespace:
         read_results(args.out_json)  # can results be added to it?
         refuse_link(_lock_of(args.out_json))
     return args
+
+
+def _check_sources(args: argparse.Namespace) -> None:
+    "Refuse flags that contradict each other about what is evaluated."
+    if args.queries and not args.db:
+        raise ValueError("--queries: name the descriptors of the photos, too: --db")
+    named = {
+        "--rankings": args.rankings,
+        "--db": args.db,
+        "--load-feats": args.load_feats,
+        "--checkpoint": args.checkpoint,
+    }
+    if args.db or args.rankings:
+        given = [flag for flag, value in named.items() if value]
+        if len(given) > 1:
+            raise ValueError(f"{given[0]} and {given[1]}: only one of them can be evaluated")
+        if args.rankings and (args.aqe or args.adba or args.rerank or args.distractors):
+            raise ValueError(
+                "--rankings: they are scored as they are; leave out --aqe, --adba, --rerank and "
+                "--distractors"
+            )
 
 # %% ../../nbs/api/cli/10_eval.ipynb #e9de290f
 def steps_of(
@@ -155,7 +201,7 @@ def find_model(
     args: argparse.Namespace,  # of `eval_parser`
 ) -> tuple[Extractor | None, Whitening | None]:
     "Return the extractor, None if descriptors are given, and the whitening."
-    if not args.load_feats or args.checkpoint:
+    if not (args.load_feats or args.db) or args.checkpoint:
         extractor = extractor_of(args)
         return extractor, extractor.whitening
     whitening = find_whitening(
@@ -175,6 +221,10 @@ def deepir_eval(
     check_neighbours(dataset, args.aqe, args.adba)
     if args.rerank:
         make_reranker(args.rerank)
+    if args.rankings:
+        print(printable(dataset))
+        _show({"rankings": evaluate_rankings(dataset, args.rankings)}, args, str(args.rankings))
+        return
     extractor, whitening = find_model(args)
     if extractor:
         photos = len(dataset) + len(dataset.queries)
@@ -183,14 +233,19 @@ def deepir_eval(
     if extractor:
         millions = sum(p.numel() for p in extractor.net.parameters()) / 1e6
         print(f"model {title_of(extractor)}, {millions:.2f} M parameters")
-    first = evaluate(
-        dataset,
-        extractor and extractor.replace(whiten=None),
-        save_feats=args.save_feats,
-        load_feats=args.load_feats,
-        distractors=args.distractors,
-        on_error=args.on_error,
-    )
+    if args.db:
+        if args.queries is None and dataset.queries is not dataset:
+            raise ValueError(f"--db: {dataset.name} has queries of its own; name them: --queries")
+        first = evaluate_descriptors(dataset, args.queries or args.db, args.db)
+    else:
+        first = evaluate(
+            dataset,
+            extractor and extractor.replace(whiten=None),
+            save_feats=args.save_feats,
+            load_feats=args.load_feats,
+            distractors=args.distractors,
+            on_error=args.on_error,
+        )
     n_distractors = len(first.db) - len(first.dataset)
     reports = {}
     for name, options in steps_of(args.aqe, args.adba, whitening, args.rerank).items():
@@ -204,19 +259,22 @@ def deepir_eval(
             distractors=n_distractors,
             rerank=rerank,
         )
+    _show(reports, args, extractor.name if extractor else str(args.load_feats or args.db))
+
+
+def _show(reports: dict[str, Report], args: argparse.Namespace, source: str) -> None:
+    "Print the measures, write them to a file, and draw the rankings."
     last = list(reports.values())[-1]
     measures = [f" * {name} = {as_text(v, 'g')}" for name, v in results_of(last).items()]
     print("\n" + table_of(reports) + "\n\n" + "\n".join(measures))
-    for failure in first.failed:
+    for failure in last.failed:
         print(f"left out: {one_line(failure.reason)}")
     if args.out_json:
         add_results(args.out_json, args.dataset, results_of(last, args.detailed))
     if args.picture:
         _draw(last, args.picture)
     if args.html:
-        _write_page(
-            last, args.html, f"{dataset.name}, {extractor.name if extractor else args.load_feats}"
-        )
+        _write_page(last, args.html, f"{last.dataset.name}, {source}")
 
 # %% ../../nbs/api/cli/10_eval.ipynb #44d88173
 def _draw(report: Report, path: str) -> None:
