@@ -331,6 +331,10 @@ def require(
 # %% ../nbs/api/00_core.ipynb #4a4ba920
 _PLUGINS = {
     "ToyLandmarks": "deepir.toy.landmarks:ToyLandmarks",
+    "GLDv2": "deepir.published:GLDv2",
+    "ILIAS": "deepir.published:ILIAS",
+    "Met": "deepir.published:Met",
+    "PlaceFolders": "deepir.published:PlaceFolders",
     "timm": "deepir.interop.timm:timm_trunk",
     "timm network": "deepir.interop.timm:_timm_network",
     "read_pretrained": "deepir.interop.hub:read_pretrained",

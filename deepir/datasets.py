@@ -783,7 +783,7 @@ _kinds = {
     "ImageClusters": ImageClusters,
     "ImageFolder": ImageFolder,
 }
-_plugins = ("ToyLandmarks",)
+_plugins = ("ToyLandmarks", "GLDv2", "ILIAS", "Met", "PlaceFolders")
 
 # %% ../nbs/api/25_datasets.ipynb #5b425d51
 def load_dataset(
