@@ -27,49 +27,54 @@ import torch
 from models import OFF_THE_SHELF, bootstrap, load_set, mobilenet
 
 from deepir.core import reuse_memory
-from deepir.datasets import Dataset
+from deepir.datasets import Dataset, Subset
 from deepir.extractor import Extractor
 from deepir.metrics import average_precision
-from deepir.rerank import make_reranker, search_without, shortlist_size
+from deepir.rerank import make_reranker, search_without, shortlist_size, with_photos
 from deepir.search import Matches
 
 METHODS = ("aqe", "dqe", "superglobal", "affinity", "diffusion(progress=False)", "k_reciprocal")
-METHODS += ("auto",)
+METHODS += ("auto",)  # and "local", which takes hours on large sets
 TO_FIND = (1, 2, 4, 8, 16, 32)
 
 
 class Task(NamedTuple):
     "Queries among the photos of a database."
 
+    photos: Dataset  # N, for methods that look at them
     desc: torch.Tensor  # (N, D)
     labels: np.ndarray  # (N,)
     queries: np.ndarray  # (Q,) rows
 
 
-def whole(desc: torch.Tensor, labels: np.ndarray, n_queries: int) -> Task:
+def whole(photos: Dataset, desc: torch.Tensor, n_queries: int) -> Task:
     "Search for photos of a set that have others of their label."
+    labels = np.array(photos.labels)
     counts = dict(zip(*np.unique(labels, return_counts=True)))
     queries = np.flatnonzero([counts[label] > 1 for label in labels])
-    return Task(desc, labels, np.sort(np.random.default_rng(1).permutation(queries)[:n_queries]))
+    queries = np.sort(np.random.default_rng(1).permutation(queries)[:n_queries])
+    return Task(photos, desc, labels, queries)
 
 
 def thinned(
-    desc: torch.Tensor, labels: np.ndarray, n_queries: int, to_find: int, seed: int = 0
+    photos: Dataset, desc: torch.Tensor, n_queries: int, to_find: int, seed: int = 0
 ) -> Task:
     "Thin half of the labels, and search for their photos only."
+    labels = np.array(photos.labels)
     rng = np.random.default_rng([seed, to_find])
     names = np.unique(labels)
     is_thinned = set(rng.permutation(names)[: len(names) // 2])
     kept, queries = [], []
     for name in names:
-        photos = rng.permutation(np.flatnonzero(labels == name))
+        rows = rng.permutation(np.flatnonzero(labels == name))
         if name in is_thinned:
-            photos = photos[: to_find + 1]
-            queries += photos.tolist()
-        kept += photos.tolist()
+            rows = rows[: to_find + 1]
+            queries += rows.tolist()
+        kept += rows.tolist()
     kept = np.sort(kept)
     queries = np.sort(rng.permutation(queries)[:n_queries])
-    return Task(desc[kept], labels[kept], np.searchsorted(kept, queries))
+    places = np.searchsorted(kept, queries)
+    return Task(Subset(photos, kept), desc[kept], labels[kept], places)
 
 
 def average_precisions(task: Task, listed: Matches | None = None) -> np.ndarray:  # (Q,)
@@ -85,11 +90,15 @@ def average_precisions(task: Task, listed: Matches | None = None) -> np.ndarray:
     return np.array(found)
 
 
-def differences(task: Task, methods: dict) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def differences(
+    task: Task, methods: dict, extractor: Extractor
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     "Return the AP of the plain ranking and what each method changes."
     own = [[q] for q in task.queries]
     plain, changes = average_precisions(task), {}
+    query_photos = Subset(task.photos, task.queries)
     for name, method in methods.items():
+        method = with_photos(method, extractor, task.photos, query_photos)
         size = shortlist_size(method)
         shortlist = search_without(task.desc[task.queries], task.desc, size, own)
         listed = method(task.desc[task.queries], task.desc, shortlist=shortlist)
@@ -142,8 +151,8 @@ def main() -> None:
     methods = {name.split("(")[0]: make_reranker(name) for name in args.methods}
     results, gains = {}, {}
 
-    def report(title: str, task: Task) -> dict[str, float]:
-        plain, changes = differences(task, methods)
+    def report(title: str, task: Task, extractor: Extractor) -> dict[str, float]:
+        plain, changes = differences(task, methods, extractor)
         row = {"plain": bootstrap(plain, 2000)} | {
             name: bootstrap(change, 2000) for name, change in changes.items()
         }
@@ -161,8 +170,8 @@ def main() -> None:
             for folder in args.folders:
                 photos = load_set(folder)
                 desc = describe(extractor, photos, args.cache)
-                task = whole(desc, np.array(photos.labels), args.queries)
-                report(f"{name}, {photos.name}", task)
+                task = whole(photos, desc, args.queries)
+                report(f"{name}, {photos.name}", task, extractor)
             for folder in args.thin:
                 photos = load_set(folder)
                 desc = describe(extractor, photos, args.cache)
@@ -170,7 +179,8 @@ def main() -> None:
                 gains[title] = {
                     n: report(
                         f"{title}, {n} to find",
-                        thinned(desc, np.array(photos.labels), args.queries, n),
+                        thinned(photos, desc, args.queries, n),
+                        extractor,
                     )
                     for n in TO_FIND
                 }

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +26,7 @@ from .datasets import Dataset, photos_below
 from .extractor import Extractor, as_extractor, as_photo
 from .files import make_way, read_checked, sha256_of, write_checked
 from .images import ImageError
-from .rerank import make_reranker, shortlist_size
+from .rerank import make_reranker, shortlist_size, with_photos
 from .search import Matches, search
 from .store import Failure, Features, Parts, Rows, Store
 
@@ -512,9 +513,10 @@ class Collection:
         "Find the photos that are most similar to a query."
         if not len(self):
             raise ValueError(f"{self.folder}: no photo in it that can be read")
-        reranker = self._reranker(rerank)
-        desc = self.extractor.encode(_as_query(query, box))
+        query = _as_query(query, box)
+        desc = self.extractor.encode(query)
         contents = self._contents
+        reranker = self._reranker(rerank, contents, query)
         try:
             scores, rows = _find(desc, contents, k, reranker)
         except (OSError, IndexError):
@@ -526,11 +528,33 @@ class Collection:
         keys = contents.features.keys
         return [Match(score, self.folder / keys[row]) for score, row in found]
 
-    def _reranker(self, rerank: str | Callable | None) -> Callable | None:
+    def _reranker(self, rerank, contents: "_Contents", query) -> Callable | None:
         "Return a method of re-ranking; the same one for the same name, since it may hold a graph."
+        if rerank is None:
+            return None
         if not isinstance(rerank, str):
-            return rerank if rerank is None else make_reranker(rerank)
-        return self._rerankers.setdefault(rerank, make_reranker(rerank))
+            return make_reranker(rerank)
+        if rerank not in self._rerankers or self._rerankers[rerank][0] is not contents:
+            photos = Dataset(contents.features.keys, self.folder)
+            reranker = with_photos(make_reranker(rerank), self.extractor, photos, photos)
+            self._rerankers[rerank] = contents, reranker
+        _, reranker = self._rerankers[rerank]
+        if "query_photos" in getattr(reranker, "keywords", {}):
+            return partial(reranker, query_photos=_OneQuery(query))
+        return reranker
+
+
+class _OneQuery:
+    "The photo of a query, as a data set."
+
+    def __init__(self, photo):
+        self.photo = photo
+
+    def __len__(self) -> int:
+        return 1
+
+    def open(self, _: int):
+        return self.photo
 
 
 def _find(

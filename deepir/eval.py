@@ -32,7 +32,13 @@ from deepir.metrics import (
     recall_at,
     remove_junk,
 )
-from .rerank import make_reranker, name_of, search_without, shortlist_size
+from deepir.rerank import (
+    make_reranker,
+    name_of,
+    search_without,
+    shortlist_size,
+    with_photos,
+)
 from .search import Matches, as_matrix, check_fingerprints, exact_ranks, search
 from .store import Failure, Features, Rows, Store, read_array, refuse_other_folder
 from .whiten import Whitening, find_whitening
@@ -742,6 +748,8 @@ def evaluate(
         db, n_distractors = Rows([db, others]), len(others)
     queries, db = postprocess(part.queries, db, whitening, aqe, adba)
 
+    if reranker is not None:
+        reranker = with_photos(reranker, extractor, part.dataset, part.dataset.queries)
     config = {
         "dataset": str(spec) if isinstance(spec, (str, Path)) else dataset.name,
         "extractor": None if extractor is None else extractor.settings,

@@ -34,7 +34,7 @@ from deepir.eval import (
 from ..extractor import Extractor
 from ..files import lock, read_json, refuse_link, write_json, writing
 from ..metrics import as_text
-from ..rerank import make_reranker
+from ..rerank import make_reranker, with_photos
 from ..whiten import Whitening, find_whitening
 
 # %% ../../nbs/api/cli/10_eval.ipynb #67605932
@@ -250,6 +250,9 @@ def deepir_eval(
     reports = {}
     for name, options in steps_of(args.aqe, args.adba, whitening, args.rerank).items():
         rerank = options.pop("rerank", None)
+        reranker = rerank and with_photos(
+            make_reranker(rerank), extractor, first.dataset, first.dataset.queries
+        )
         queries, db = postprocess(first.queries, first.db, **options)
         reports[name] = evaluate_descriptors(
             first.dataset,
@@ -257,7 +260,7 @@ def deepir_eval(
             db,
             config={**first.config, "rerank": rerank},
             distractors=n_distractors,
-            rerank=rerank,
+            rerank=reranker,
         )
     _show(reports, args, extractor.name if extractor else str(args.load_feats or args.db))
 
