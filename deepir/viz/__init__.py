@@ -11,6 +11,7 @@ _NAMES = {
     "show_training": "curves",
     "show_map": "maps",
     "show_heatmap": "maps",
+    "show_matches": "maps",
     "write_gallery": "gallery",
 }
 
