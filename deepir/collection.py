@@ -25,7 +25,7 @@ from .core import fork_safe, progress_bar, unknown_name, warn
 from .datasets import Dataset, photos_below
 from .extractor import Extractor, as_extractor, as_photo
 from .files import make_way, read_checked, sha256_of, write_checked
-from .images import ImageError
+from .images import ImageError, largest_file
 from .rerank import make_reranker, shortlist_size, with_photos
 from .search import Matches, search
 from .store import Failure, Features, Parts, Rows, Store
@@ -67,9 +67,9 @@ class _Photo(NamedTuple):
 
 
 def _digest(path: Path) -> str:
-    "Return the hash of a photo's contents, or an empty string if they cannot be read."
+    "Return the hash of a photo's contents, or an empty string if they cannot be a photo's."
     try:
-        return sha256_of(path)
+        return sha256_of(path) if path.stat().st_size <= largest_file else ""
     except OSError:
         return ""
 

@@ -130,8 +130,8 @@ def affinity(
     scores = torch.empty_like(shortlist.scores)
     for i, (query, indices) in enumerate(zip(queries, shortlist.indices)):
         x = torch.cat([query[None], take_rows(db, indices)])
-        described = l2_normalize(x @ x[: 1 + anchors].T)
-        scores[i] = described[1:] @ described[0]
+        described = x @ x[: 1 + anchors].T
+        scores[i] = -(described[1:] - described[0]).norm(dim=1)
     return _sort(shortlist.indices, scores)
 
 # %% ../nbs/api/42_rerank.ipynb #7e88d767
