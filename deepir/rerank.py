@@ -184,7 +184,7 @@ def dqe(
 def k_reciprocal(
     queries,  # (Q, D) descriptors: a tensor, an array, lists or `Features`
     db,  # (N, D) descriptors: the same, or `Rows` on disk
-    shortlist: Matches | int = 100,  # what `search` returned, or how many photos to search for
+    shortlist: Matches | int = 400,  # what `search` returned, or how many photos to search for
     k1: int = 20,  # neighbours in a list, at least 1
     k2: int = 6,  # lists that are averaged, at least 1
     weight: float = 0.3,  # of the original distance, 0 to 1
