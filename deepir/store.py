@@ -586,26 +586,37 @@ def _from_parquet(path: Path) -> Features:
         raise ImportError(f"{path}: Parquet files need pyarrow: pip install pyarrow") from e
     try:
         with open_regular(path) as file:
-            size, read = os.fstat(file.fileno()).st_size, parquet.ParquetFile(file)
-            info = read.metadata
-            n_values = sum(
-                info.row_group(group).column(column).num_values
-                for group in range(info.num_row_groups)
-                for column in range(info.num_columns)
-            )
-            if 8 * n_values > 2**24 + 32 * size:
+            size = os.fstat(file.fileno()).st_size
+            read = parquet.ParquetFile(file)
+            lists = [column.name for column in read.schema_arrow if "list<" in str(column.type)]
+            names = [*lists, *(["keys"] if "keys" in read.schema_arrow.names else [])]
+            if _memory_of(read.metadata, names) > 2**24 + 32 * size:
                 raise ValueError("it would take far more memory than its size")
-            table = read.read()
-        columns = {
-            name: table[name].combine_chunks()
-            for name in table.column_names
-            if "list" in str(table[name].type)
-        }
-        matrices = {name: _rows_of(column) for name, column in columns.items()}
-        keys = table["keys"].to_pylist() if "keys" in table.column_names else None
-    except (ArrowException, ValueError, OSError) as e:
+            # A column of a million equal names is short on disk, and stays short as a dictionary.
+            read = parquet.ParquetFile(file, read_dictionary=[n for n in names if n == "keys"])
+            table = read.read(columns=names)
+        matrices = {name: _rows_of(table[name].combine_chunks()) for name in lists}
+        keys = None
+        if "keys" in names:
+            keys = []
+            for chunk in table["keys"].chunks:
+                known = chunk.dictionary.to_pylist() if hasattr(chunk, "dictionary") else None
+                numbers = chunk.indices if known is not None else chunk
+                keys += [x if known is None else known[x] for x in numbers.to_pylist()]
+    except (ArrowException, ValueError, OSError, KeyError) as e:
         raise ValueError(f"{path}: not a Parquet file of descriptors ({str(e)[:200]})") from e
     return _named(path, matrices, keys, "columns of lists")
+
+
+def _memory_of(metadata, names: list[str]) -> int:  # bytes, at least
+    "Add up what the columns of a Parquet file take when they are read."
+    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+    chunks = [group.column(i) for group in groups for i in range(metadata.num_columns)]
+    return sum(
+        max(8 * chunk.num_values, chunk.total_uncompressed_size)
+        for chunk in chunks
+        if chunk.path_in_schema.split(".")[0] in names
+    )
 
 
 def _rows_of(column) -> np.ndarray:  # a column of lists of numbers -> (N, D)
@@ -630,7 +641,7 @@ def _named(path: Path, matrices: dict[str, np.ndarray], keys, what: str) -> Feat
     (matrix,) = matrices.values()
     if matrix.dtype.kind not in "fiu":
         raise ValueError(f"{path}: expected numbers, got {matrix.dtype}")
-    desc = torch.from_numpy(np.ascontiguousarray(matrix, np.float32))
+    desc = torch.from_numpy(np.array(matrix, np.float32, order="C"))
     if keys is not None and len(keys) != len(desc):
         raise ValueError(f"{path}: {len(desc)} descriptors but {len(keys)} keys")
     return Features(desc, [str(i) for i in range(len(desc))] if keys is None else [*map(str, keys)])
