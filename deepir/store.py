@@ -70,8 +70,14 @@ class _NpyFile:
     def __getitem__(self, index: slice | np.ndarray) -> Tensor:
         "Read rows by a slice or by their numbers, as float32."
         if not isinstance(index, slice):
-            rows = np.memmap(self.path, self.dtype, "r", self.offset, self.shape)[index]
-            return torch.from_numpy(rows.astype(np.float32))
+            # A file that is mapped into memory would count with megabytes for each row.
+            rows = np.empty((len(index), self.shape[1]), self.dtype)
+            with open(self.path, "rb", buffering=0) as file:
+                for row, number in zip(rows, np.asarray(index).tolist()):
+                    file.seek(self.offset + number * row.nbytes)
+                    if file.readinto(row) < row.nbytes:
+                        raise OSError(f"{self.path}: cut short; make it again")
+            return torch.from_numpy(rows.astype(np.float32, copy=False))
         (start, stop, _), dim = index.indices(len(self)), self.shape[1]
         count = max(0, stop - start) * dim
         offset = self.offset + start * dim * self.dtype.itemsize
