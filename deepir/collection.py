@@ -24,7 +24,7 @@ from .core import fork_safe, progress_bar, unknown_name, warn
 from .datasets import Dataset, photos_below
 from .extractor import Extractor, as_extractor, as_photo
 from .files import make_way, read_checked, sha256_of, write_checked
-from .images import ImageError
+from .images import ImageError, photo_bytes
 from .rerank import make_reranker, shortlist_size
 from .search import Matches, search
 from .store import Failure, Features, Parts, Rows, Store
@@ -68,7 +68,8 @@ class _Photo(NamedTuple):
 def _digest(path: Path) -> str:
     "Return the hash of a photo's contents, or an empty string if they cannot be read."
     try:
-        return sha256_of(path)
+        # A file that is too large for a photo may be nothing but a hole of terabytes.
+        return "" if path.stat().st_size > photo_bytes else sha256_of(path)
     except OSError:
         return ""
 
