@@ -48,15 +48,21 @@ def process_group(
     if on_gpu:
         torch.cuda.set_device(device)
     where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+
+    def join():
+        if on_gpu:
+            torch.cuda.set_device(device)  # each thread has its own
+        dist.init_process_group(
+            "nccl" if on_gpu else "gloo",
+            timeout=timedelta(seconds=timeout),
+            rank=rank,
+            world_size=size,
+        )
+
     try:
         with _saying_after(10, f"process {rank} of {size} is waiting for the others at {where}"):
-            dist.init_process_group(
-                "nccl" if on_gpu else "gloo",
-                timeout=timedelta(seconds=timeout),
-                rank=rank,
-                world_size=size,
-            )
-    except (RuntimeError, ValueError) as e:
+            _call_within(timeout + _GRACE, join)
+    except (RuntimeError, ValueError, TimeoutError) as e:
         raise OSError(
             f"process {rank} of {size}: the others did not come to {where} within {timeout:g} s "
             f"({_reason(e)}); start them all with torchrun"
@@ -76,9 +82,11 @@ def _read_environment() -> ProcessGroup:
             f"the environment says {shown}, but {', '.join(missing)} {is_or_are} missing: {advice}"
         )
     for name in ("RANK", "WORLD_SIZE", "MASTER_PORT"):
-        if not given[name].isdecimal():
-            raise ValueError(f"{name}={given[name]!r}: expected a whole number; {advice}")
+        if not given[name].isdecimal() or len(given[name]) > 6:
+            raise ValueError(f"{name}={given[name]!r:.60}: expected a whole number; {advice}")
     rank, size = int(given["RANK"]), int(given["WORLD_SIZE"])
+    if size < 1:
+        raise ValueError(f"WORLD_SIZE={size}: expected 1 or more; {advice}")
     if rank >= size:
         raise ValueError(
             f"RANK={rank}, WORLD_SIZE={size}: expected a rank from 0 to {size - 1}; {advice}"
@@ -104,6 +112,28 @@ def _saying_after(seconds: float, text: str) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+
+
+_GRACE = 10.0  # seconds after which a wait is over that torch should have ended by itself
+
+
+def _call_within(seconds: float, function: Callable[[], None]) -> None:
+    "Call a function in a thread; TimeoutError if it doesn't return in time."
+    errors = []
+
+    def run():
+        try:
+            function()
+        except Exception as e:  # raised again below
+            errors.append(e)
+
+    thread = threading.Thread(target=run, daemon=True)  # nobody waits for it at the end
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise TimeoutError("something is there that does not answer")
+    if errors:
+        raise errors[0]
 
 
 def _reason(e: Exception) -> str:

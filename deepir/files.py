@@ -14,6 +14,7 @@ import platform
 import re
 import shutil
 import stat
+import tarfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -336,6 +337,31 @@ def read_npy_header(
     if len(sizes) > 32:
         raise ValueError(f"an array of {len(sizes)} dimensions")
     return NpyHeader(dtype, fortran == "True", tuple(sizes))
+
+# %% ../nbs/api/02_files.ipynb #8c491c1a
+class TarSource:
+    "What a `tarfile.TarFile` reads from; ValueError for a header that would take it hours."
+
+    def __init__(self, file: BinaryIO):
+        self.file, self._last = file, b""  # the block that was read before, unless somebody seeked
+
+    def read(self, size: int = -1) -> bytes:
+        data = self.file.read(size)
+        is_after_header = len(self._last) == tarfile.BLOCKSIZE and self._last[156:157] in _EXTENDED
+        if is_after_header and re.search(rb"\d{100}", data):
+            raise ValueError("a header with a number of 100 digits")
+        self._last = data
+        return data
+
+    def seek(self, *where) -> int:
+        self._last = b""
+        return self.file.seek(*where)
+
+    def __getattr__(self, name: str):
+        return getattr(self.file, name)
+
+
+_EXTENDED = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)  # at byte 156 of a block
 
 # %% ../nbs/api/02_files.ipynb #1450eec5
 def read_json(

@@ -226,6 +226,14 @@ def _webp_pixels(file):
     return (values >> 48 & 0x3FFF) * (values >> 64 & 0x3FFF)
 
 
+class _Jpeg(JpegImagePlugin.JpegImageFile):
+    "A JPEG whose EXIF note isn't read for the resolution of a print."
+
+    def getexif(self) -> dict:
+        # Until Pillow 13, each value of a note could be as long as the whole note.
+        return {}
+
+
 def _identify(file):
     "Read the header of a photo; return Pillow's image, whose pixels are not decoded yet."
     Image.init()  # register the formats, if that hasn't been done
@@ -241,11 +249,13 @@ def _identify(file):
             _check_tiff(file)
         max_header = 2 * file.size + 2**16  # Pillow reads parts of a TIFF twice
         if name == "JPEG":
-            factory = JpegImagePlugin.JpegImageFile  # other photos in the same file don't matter
+            factory = _Jpeg  # other photos in the same file don't matter
             max_header = min(max_header, 2**24)
         file.begin_header(max_header)
         img = factory(file, "")
         file.end_header()
+        if name == "PNG":  # a profile comes before the pixels; each one behind would be unpacked
+            img.png.chunk_iCCP = lambda _, length: ImageFile._safe_read(file, length)
         return img
     known = ", ".join(name for name in _formats if name in Image.OPEN)
     raise ValueError(f"not a photo in one of the formats {known}")
@@ -341,6 +351,7 @@ def _check_tiff(file):
     (count,) = struct.unpack(order + head, file.read(struct.calcsize("=" + head)))
     entry = struct.Struct(order + ("HHQ8s" if is_big else "HHI4s"))
     entries = file.read(min(count, 2**16) * entry.size)
+    forms = {3: "H", 4: "I"} | ({16: "Q"} if is_big else {})  # of a size that stands in its entry
     values = {}
     for i in range(len(entries) // entry.size):
         tag, kind, count, value = entry.unpack_from(entries, i * entry.size)
@@ -349,7 +360,9 @@ def _check_tiff(file):
         if tag in values:
             raise ValueError("a TIFF that states a size twice")
         if tag in (256, 257, 322, 323):  # width and height of the photo, and of its tiles
-            values[tag] = struct.unpack_from(order + ("H" if kind == 3 else "I"), value)[0]
+            if kind not in forms or count != 1:  # libtiff would read another number elsewhere
+                raise ValueError(f"a TIFF with a size of type {kind}, {count} times")
+            values[tag] = struct.unpack_from(order + forms[kind], value)[0]
     if {256, 257, 322, 323} <= values.keys():
         tile, photo = values[322] * values[323], values[256] * values[257]
         if tile > max(4 * photo, 2**20):

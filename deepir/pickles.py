@@ -595,11 +595,11 @@ def check_value(
 
 
 def _weight(part) -> int:
-    "Return the bytes that a value takes which is no container."
+    "Return the bytes that a value takes which is no container, its numbers in double precision."
     if isinstance(part, Tensor):
-        return 64 + part.numel() * part.element_size()
+        return 64 + part.numel() * max(8, part.element_size())
     if isinstance(part, np.ndarray):
-        return 64 + part.nbytes
+        return 64 + part.size * max(8, part.itemsize)
     if type(part) is bytearray:
         return 64 + len(part)
     if isinstance(part, (np.generic, np.dtype)):
@@ -1220,16 +1220,23 @@ def load_npz(
             names = [entry.filename.removesuffix(".npy") for entry in entries]
             if len(set(names)) != len(names):
                 raise ValueError("it has two arrays of one name")
-            return {name: _read_array(archive, entry) for name, entry in zip(names, entries)}
+            arrays, left = {}, _allowance(size)
+            for name, entry in zip(names, entries):
+                arrays[name] = _read_array(archive, entry, left)
+                left -= _weight(arrays[name])
+            return arrays
 
 
-def _read_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
+def _read_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, most: int) -> np.ndarray:
+    "Read an array of `most` bytes, or of fewer, if each number takes eight of them."
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError("it is compressed in another way than numpy's")
     with archive.open(entry) as file:
         dtype, is_fortran, shape = read_npy_header(file)
-        start, expected = file.tell(), math.prod(_check_sizes(shape)) * dtype.itemsize
-        if start + expected != entry.file_size:
+        start, count = file.tell(), math.prod(_check_sizes(shape))
+        if start + count * dtype.itemsize != entry.file_size:
             raise ValueError(f"an array of shape {shape} has {entry.file_size - start} bytes")
+        if count * max(8, dtype.itemsize) > most:
+            raise ValueError("it would take far more memory than its size")
         data = file.read()  # compares the checksum at the end
     return make_array(data, dtype, shape, "F" if is_fortran else "C")

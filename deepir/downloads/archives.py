@@ -24,7 +24,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import BinaryIO, NamedTuple
 
 from ..core import printable, progress_bar
-from ..files import atomic_folder, check_room, lock, open_regular
+from ..files import TarSource, atomic_folder, check_room, lock, open_regular
 
 # %% ../../nbs/api/downloads/10_archives.ipynb #657bf71e
 @contextmanager
@@ -64,26 +64,24 @@ class Refused(ValueError):
     "An archive that holds what no honest archive holds; the message says what."
 
 # %% ../../nbs/api/downloads/10_archives.ipynb #0984d047
-class _Counted:
+class _Counted(TarSource):
     "A file that can be read in small portions up to a position, and not beyond."
 
     largest = 2**20  # bytes to read at once
 
     def __init__(self, file: BinaryIO, end: int):
-        self.file, self.end = file, end
+        super().__init__(file)
+        self.end = end
 
     def read(self, size: int) -> bytes:
         if not 0 <= size <= self.largest:
             raise Refused(f"it has a header of {size} bytes")
         self._check(self.tell())
-        return self.file.read(size)
+        return super().read(size)
 
     def seek(self, position: int) -> int:
         self._check(position)
-        return self.file.seek(position)
-
-    def tell(self) -> int:
-        return self.file.tell()
+        return super().seek(position)
 
     def _check(self, position: int) -> None:
         if position > self.end:

@@ -21,7 +21,7 @@ import numpy as np
 from ..core import as_descriptors, fork_safe, require, warn
 from ..datasets import Dataset, read_text
 from ..extractor import Extractor, as_extractor
-from ..files import refuse_link, writing
+from ..files import TarSource, refuse_link, writing
 from ..store import Failure
 
 # %% ../../nbs/api/interop/40_kapture.ipynb #8f543edb
@@ -100,17 +100,15 @@ class _Header(NamedTuple):
     metric_type: str  # how they are compared
 
 # %% ../../nbs/api/interop/40_kapture.ipynb #eed53002
-class _Sized:
+class _Sized(TarSource):
     "A file from which nobody reads more than its size, so that no more memory is asked for."
 
     def __init__(self, file: BinaryIO):
-        self.file, self.size = file, os.fstat(file.fileno()).st_size
+        super().__init__(file)
+        self.size = os.fstat(file.fileno()).st_size
 
     def read(self, size: int = -1) -> bytes:
-        return self.file.read(min(size, self.size))
-
-    def __getattr__(self, name: str):
-        return getattr(self.file, name)
+        return super().read(min(size, self.size))
 
 
 def _tar_handler(file: BinaryIO, mode: str):
