@@ -75,6 +75,9 @@ def _inliers(
     return is_near[is_near.sum(1).argmax()]
 
 # %% ../nbs/api/41_local.ipynb #0cd977b3
+_lock = threading.Lock()  # of the kept features of all matchers, which can be pickled so
+
+
 class LocalMatcher:
     "Describe photos by local features of an extractor's network, and match them."
 
@@ -99,7 +102,7 @@ class LocalMatcher:
             raise ValueError(f"tolerance={tolerance!r}: expected a number between 0 and 1")
         self.extractor, self.size, self.places, self.dim = extractor, size, places, dim
         self.similarity, self.tolerance, self.keep = similarity, tolerance, keep
-        self.whitening, self._kept, self._lock = None, OrderedDict(), threading.Lock()
+        self.whitening, self._kept = None, OrderedDict()
 
     def fit(
         self,
@@ -128,7 +131,7 @@ class LocalMatcher:
         # A few photos, or equal ones, vary along fewer axes than `dim`; the last is noise.
         axes = min(whitening.out_dim, max(1, len(vectors) - 2))
         self.whitening = whitening.replace(dim=min(self.dim, axes))
-        with self._lock:
+        with _lock:
             self._kept.clear()
         return self
 
@@ -181,11 +184,11 @@ class LocalMatcher:
     ) -> LocalFeatures:
         "Describe a photo of a data set, unless its features are still in memory."
         key = photos, i
-        with self._lock:
+        with _lock:
             features = self._kept.pop(key, None)
         if features is None:
             features = self.features(photos.open(i))
-        with self._lock:
+        with _lock:
             self._kept[key] = features  # the last one is the one used last
             while len(self._kept) > self.keep:
                 self._kept.popitem(last=False)
