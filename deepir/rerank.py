@@ -20,7 +20,6 @@ from torch import Tensor
 
 from deepir.core import (
     as_descriptors,
-    l2_normalize,
     parse_calls,
     progress_bar,
     unknown_name,
