@@ -6,6 +6,8 @@
 __all__ = ['LocalFeatures', 'LocalMatches', 'LocalMatcher']
 
 # %% ../nbs/api/41_local.ipynb #b1aa318e
+import threading
+import warnings
 from collections import OrderedDict
 from typing import NamedTuple
 
@@ -14,15 +16,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .core import l2_normalize
+from .core import l2_normalize, warn
 from .datasets import Dataset
 from .extractor import Extractor, as_photo
-from .images import Scale, to_tensor
+from .images import ImageError, Scale, to_tensor
 from .whiten import Whitening
 
 # %% ../nbs/api/41_local.ipynb #693496f7
 class LocalFeatures(NamedTuple):
-    "What a photo shows at some of its places, the strongest first."
+    "Local features of a photo, the strongest first."
 
     points: Tensor  # (n, 2) x and y of the centres, the longer side of the photo is 1
     desc: Tensor  # (n, D) whitened, L2-normalised
@@ -30,7 +32,7 @@ class LocalFeatures(NamedTuple):
 
 
 class LocalMatches(NamedTuple):
-    "Pairs of places of two photos that are most similar to each other."
+    "Pairs of places that are each other's nearest neighbours in two photos."
 
     first: Tensor  # (m, 2) points of the first photo
     second: Tensor  # (m, 2) points of the second photo
@@ -73,19 +75,31 @@ def _inliers(
     return is_near[is_near.sum(1).argmax()]
 
 # %% ../nbs/api/41_local.ipynb #0cd977b3
+_lock = threading.Lock()  # of the kept features of all matchers, which can be pickled so
+
+
 class LocalMatcher:
     "Describe photos by local features of an extractor's network, and match them."
 
     def __init__(
         self,
         extractor: Extractor,  # whose network makes the maps
-        size: int = 704,  # longer side of the photos, pixels
-        places: int = 300,  # that are kept of each photo
-        dim: int = 128,  # of the whitened vectors
-        similarity: float = 0.5,  # that matches exceed
+        size: int = 704,  # longer side of the photos, pixels, at least 1
+        places: int = 300,  # that are kept of each photo, at least 1
+        dim: int = 128,  # of the whitened vectors, at least 1
+        similarity: float = 0.5,  # that matches exceed, -1 to 1
         tolerance: float = 0.05,  # distance of inliers, the longer side is 1
-        keep: int = 2000,  # photos whose features stay in memory, 0.2 MB each
+        keep: int = 2000,  # photos whose features stay in memory, 0.2 MB each; 0: none
     ):
+        counts = {"size": size, "places": places, "dim": dim, "keep": keep}
+        for name, value in counts.items():
+            least = 0 if name == "keep" else 1
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise ValueError(f"{name}={value!r}: expected a whole number of {least} or more")
+        if not -1 <= similarity <= 1:
+            raise ValueError(f"similarity={similarity!r}: expected -1 to 1")
+        if not 0 < tolerance < 1:
+            raise ValueError(f"tolerance={tolerance!r}: expected a number between 0 and 1")
         self.extractor, self.size, self.places, self.dim = extractor, size, places, dim
         self.similarity, self.tolerance, self.keep = similarity, tolerance, keep
         self.whitening, self._kept = None, OrderedDict()
@@ -93,28 +107,54 @@ class LocalMatcher:
     def fit(
         self,
         photos: Dataset,  # such as those that will be searched
-        n: int = 64,  # of them, evenly spaced
+        n: int = 64,  # of them, evenly spaced, at least 1
     ) -> "LocalMatcher":  # itself
-        "Learn the whitening of local vectors."
-        indices = np.unique(np.linspace(0, len(photos) - 1, n).astype(int))
-        vectors = [l2_normalize(self._map(photos.open(int(i))).flatten(1).T) for i in indices]
+        "Learn the whitening of local vectors; photos that cannot be read are left out."
+        if n < 1 or not len(photos):
+            raise ValueError(f"LocalMatcher.fit: {n} of {len(photos)} photos; expected 1 or more")
+        vectors, errors = [], []
+        for i in np.unique(np.linspace(0, len(photos) - 1, n).astype(int)).tolist():
+            try:
+                vectors.append(l2_normalize(self._map(photos.open(i)).flatten(1).T))
+            except ImageError as e:
+                errors.append(e)
+        if not vectors:
+            raise errors[0]
+        if errors:
+            warn(f"{errors[0]}; local features are learned without {len(errors)} such photos")
         vectors = torch.cat(vectors)
-        dim = min(self.dim, vectors.shape[1], max(1, len(vectors) - 2))
-        self.whitening = Whitening.fit(vectors, dim=dim)
-        self._kept.clear()
+        if (vectors == vectors[0]).all():  # nothing varies, so any axis will do
+            vectors = torch.cat([vectors, torch.zeros_like(vectors[:1])])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that the last axes are noise: most are cut off
+            whitening = Whitening.fit(vectors)
+        # A few photos, or equal ones, vary along fewer axes than `dim`; the last is noise.
+        axes = min(whitening.out_dim, max(1, len(vectors) - 2))
+        self.whitening = whitening.replace(dim=min(self.dim, axes))
+        with _lock:
+            self._kept.clear()
         return self
 
     @torch.inference_mode()
     def _map(self, photo: Image.Image) -> Tensor:  # (C, h, w)
         "Compute the feature map of a photo; of several maps, take the one with most places."
-        net = self.extractor.net
-        preprocess, device = net.preprocess, next(net.parameters()).device
+        net = self.extractor._prepared.net  # in evaluation mode, on the extractor's device
         photo = Scale(self.size, largest=True)(photo)
-        x = to_tensor(photo, preprocess["mean"], preprocess["std"])[None].to(device)
-        was_training = net.training
-        maps = net.eval().maps(x)
-        net.train(was_training)
+        x = to_tensor(photo, net.preprocess["mean"], net.preprocess["std"])[None]
+        try:
+            maps = net.maps(x.to(self.extractor.device))
+        except RuntimeError as e:
+            if min(photo.size) >= 64 or isinstance(e, torch.cuda.OutOfMemoryError):
+                raise
+            raise ImageError(
+                f"too small for the network at {photo.width}x{photo.height} pixels"
+            ) from e
         maps = [m for m in (maps if isinstance(maps, tuple) else (maps,)) if m.ndim == 4]
+        if not maps:
+            raise ValueError(
+                f"{self.extractor.name}: its trunk gives no feature map (B, C, h, w), so there are "
+                "no places to match; take a network that does"
+            )
         return max(maps, key=lambda m: m.shape[-2:].numel())[0].float().cpu()
 
     def features(
@@ -142,14 +182,17 @@ class LocalMatcher:
         photos: Dataset,
         i: int,  # index of a photo
     ) -> LocalFeatures:
-        "Describe a photo of a data set, or remember what was described before."
+        "Describe a photo of a data set, unless its features are still in memory."
         key = photos, i
-        if key not in self._kept:
-            self._kept[key] = self.features(photos.open(i))
-            if len(self._kept) > self.keep:
+        with _lock:
+            features = self._kept.pop(key, None)
+        if features is None:
+            features = self.features(photos.open(i))
+        with _lock:
+            self._kept[key] = features  # the last one is the one used last
+            while len(self._kept) > self.keep:
                 self._kept.popitem(last=False)
-        self._kept.move_to_end(key)
-        return self._kept[key]
+        return features
 
     def match(
         self,

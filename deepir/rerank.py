@@ -11,6 +11,7 @@ import inspect
 import math
 from collections.abc import Callable
 from functools import partial
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -40,10 +41,12 @@ def _prepare(
 ) -> tuple:  # (queries (Q, D), database that is read by slices, Matches (Q, M))
     "Check that the three belong together; search if there is no shortlist yet."
     queries, db = comparable(queries, db)
-    if isinstance(shortlist, int):
-        if shortlist < 1:
-            raise ValueError(f"shortlist={shortlist}: expected 1 or more photos, or Matches")
-        return queries, db, top_matches(queries, db, min(shortlist, len(db)))
+    if not isinstance(shortlist, (tuple, list)):
+        if isinstance(shortlist, bool) or not isinstance(shortlist, Integral) or shortlist < 1:
+            raise ValueError(f"shortlist={shortlist!r}: expected 1 or more photos, or Matches")
+        if not len(db):
+            raise ValueError("database: no photo in it, so there is nothing to re-rank")
+        return queries, db, top_matches(queries, db, min(int(shortlist), len(db)))
     scores, indices = (torch.as_tensor(part) for part in shortlist)
     if scores.shape != indices.shape or indices.ndim != 2 or len(indices) != len(queries):
         raise ValueError(
@@ -52,6 +55,8 @@ def _prepare(
         )
     if indices.numel() and not 0 <= int(indices.min()) <= int(indices.max()) < len(db):
         raise ValueError(f"shortlist: it names photos that are not among the {len(db)}")
+    if scores.isnan().any():
+        raise ValueError("shortlist: some of its scores are NaN; expected what `search` returns")
     return queries, db, Matches(scores.float(), indices)
 
 
@@ -417,7 +422,7 @@ def auto(
     shortlist: Matches | int = 400,  # what `search` returned, or how many photos to search for
     head: int = 10,  # places that stay as they are, 0 or more
 ) -> Matches:  # (Q, M), in the new order
-    """Re-rank photos behind the first places by reciprocal neighbours; right for any set.
+    """Re-rank photos behind the first places by reciprocal neighbours.
 
     Scores are similarities in the head. Behind it they are those of `k_reciprocal`, shifted so that
     they follow.
@@ -447,11 +452,14 @@ def local(
     weight: float = 0.1,  # of the logarithm of the inliers, 0 or more
     *,
     matcher: LocalMatcher | None = None,  # has learned its whitening
-    photos: Dataset
-    | None = None,  # of the first rows of the database; further ones stay as they are
+    photos: Dataset | None = None,  # of the database; further rows count as without matches
     query_photos: Dataset | None = None,  # of the queries
 ) -> Matches:  # (Q, M), in the new order
-    "Re-rank photos by the number of their local matches with the query."
+    """Re-rank photos by the number of their local matches with the query.
+
+    Photos that cannot be read count as without matches. If the query cannot be read, its shortlist
+    stays as it is.
+    """
     if not 0 <= weight < math.inf:
         raise ValueError(f"weight={weight!r}: expected 0 or more")
     if matcher is None or photos is None or query_photos is None:
@@ -462,16 +470,28 @@ def local(
     queries, db, shortlist = _prepare(queries, db, shortlist)
     if len(query_photos) != len(queries):
         raise ValueError(f"local: {len(queries)} queries, but {len(query_photos)} photos of them")
+    n_without = int((shortlist.indices >= len(photos)).sum())
+    if n_without:
+        warn(
+            f"local: {n_without} places in the shortlists belong to rows behind the {len(photos)} "
+            "photos (distractors). They count as without matches, so the photos pass them easily, "
+            "and measures come out too high"
+        )
     inliers = torch.zeros_like(shortlist.scores)
     for q, indices in enumerate(shortlist.indices.tolist()):
-        own = matcher.features(query_photos.open(q))
+        try:
+            own = matcher.features(query_photos.open(q))
+        except ImageError as e:
+            warn(f"query {q}: {e}; its shortlist stays as it is")
+            continue
         for place, i in enumerate(indices):
-            if i >= len(photos):  # a distractor, of which there is only the descriptor
+            if i >= len(photos):  # only its descriptor is known
                 continue
             try:
                 features = matcher.features_of(photos, i)
             except ImageError as e:
-                warn(f"{e}; it is ranked without local matches")
+                name = "" if photos.keys[i] in str(e) else f"{photos.keys[i]}: "
+                warn(f"{name}{e}; it is ranked without local matches")
                 continue
             inliers[q, place] = matcher.match(own, features).inliers
     return _sort(shortlist.indices, shortlist.scores + weight * inliers.log1p())
