@@ -396,7 +396,7 @@ class Store:
         "Tell whether a shard is complete; raise ValueError if it is of other photos."
         try:
             info = self.info(shard, check)
-        except ValueError as e:
+        except (OSError, ValueError) as e:
             warn(f"{e} (now)", stacklevel=2)
             return False
         if info is None or (complete and info["failed"]):
@@ -435,6 +435,17 @@ class Store:
 # %% ../nbs/api/32_store.ipynb #2820a5a8
 # Names in the folder of a store. After a power cut, some may be there without the header.
 _OURS = re.compile(r"store\.json|\.lock-\d+|\d{5,12}(\.part\d{1,9})?\.(npy|json)|\.deepir-[\w.-]+")
+
+
+def folder_below(
+    folder: str | Path,  # that a user has named; it may be a link
+    name: str,  # of a store in it
+) -> Path:
+    "Return the folder of a store; OSError if somebody has put a link there."
+    path = Path(folder) / name
+    if path.is_symlink():
+        raise OSError(f"{path}: is a link, perhaps to a folder of yours; delete the link")
+    return path
 
 
 def refuse_other_folder(folder: Path) -> None:
@@ -594,7 +605,7 @@ def _from_parquet(path: Path) -> Features:
         with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
             read = parquet.ParquetFile(file)
-            lists = [column.name for column in read.schema_arrow if "list<" in str(column.type)]
+            lists = [column.name for column in read.schema_arrow if _is_matrix(column.type)]
             names = [*lists, *(["keys"] if "keys" in read.schema_arrow.names else [])]
             if _memory_of(read.metadata, names) > 2**24 + 32 * size:
                 raise ValueError("it would take far more memory than its size")
@@ -611,7 +622,15 @@ def _from_parquet(path: Path) -> Features:
                 keys += [x if known is None else known[x] for x in numbers.to_pylist()]
     except (ArrowException, ValueError, OSError, KeyError) as e:
         raise ValueError(f"{path}: not a Parquet file of descriptors ({str(e)[:200]})") from e
-    return _named(path, matrices, keys, "columns of lists")
+    return _named(path, matrices, keys, "columns of lists of numbers")
+
+
+def _is_matrix(kind) -> bool:
+    "Tell whether a column of a Parquet file has lists of numbers; texts could be of any length."
+    is_list = "list<" in str(kind)
+    return is_list and str(kind.value_type).startswith(
+        ("int", "uint", "halffloat", "float", "double")
+    )
 
 
 def _memory_of(metadata, names: list[str]) -> int:  # bytes, at least

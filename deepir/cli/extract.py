@@ -24,7 +24,7 @@ from ..core import printable
 from ..datasets import load_dataset
 from ..distributed import process_group
 from ..files import read_checked, writing
-from ..store import Store, refuse_other_folder
+from ..store import Store, folder_below, refuse_other_folder
 
 # %% ../../nbs/api/cli/20_extract.ipynb #25eba517
 def output_file(text: str) -> Path:
@@ -97,6 +97,9 @@ def deepir_extract(
         parts = {".dbdescs": dataset, ".qdescs": dataset.queries}
     plain = extractor.replace(whiten=None)
     paths = {s: args.output.with_name(args.output.stem + s + ".npy") for s in parts}
+    stores = {s: _unfinished(path) for s, path in paths.items()}
+    if args.store:
+        stores = {s: folder_below(args.store, s.strip(".")) if s else args.store for s in parts}
     for suffix, path in paths.items():  # the file and what is kept on the way
         check_output(path, size=4 * len(parts[suffix]) * (plain.dim + extractor.dim))
         _check_beside(path, keeps_store=args.store is None)
@@ -106,7 +109,7 @@ def deepir_extract(
         print(f"model {title_of(extractor)}; whitening: {one_line(whitening)}")
     for suffix, photos in parts.items():
         path = paths[suffix]
-        store = args.store / suffix.strip(".") if args.store else _unfinished(path)
+        store = stores[suffix]
         features = plain.extract(photos, store, args.on_error)
         if group.rank > 0:
             continue  # the first process writes

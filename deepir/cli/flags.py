@@ -140,6 +140,21 @@ def _any_letter() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _some_output() -> Iterator[None]:
+    "Let what is printed go nowhere inside this context if the output was closed from the start."
+    # A file that is opened takes the lowest free number, and libraries write messages to number 2.
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(number)
+    with ExitStack() as restore:
+        for name in ("stdout", "stderr"):
+            if getattr(sys, name) is None:
+                restore.callback(setattr, sys, name, None)
+                setattr(sys, name, restore.enter_context(open(os.devnull, "w")))
+        yield
+
+
 def _has_reader() -> bool:
     "Tell whether anybody reads the output; if not, forget what is left to write."
     try:
@@ -164,7 +179,7 @@ def command(
     @functools.wraps(function)
     def run(argv: list[str] | None = None):
         argv = sys.argv[1:] if argv is None else argv
-        with _Signals(name) as signals, _any_letter(), _short_warnings(name):
+        with _some_output(), _Signals(name) as signals, _any_letter(), _short_warnings(name):
             try:
                 with reuse_memory():
                     result = function(argv)
