@@ -31,7 +31,7 @@ from .extractor import Extractor
 from .images import ImageError
 from .local import LocalMatcher
 from .search import Matches, as_matrix, comparable, sampled_chunks, top_matches
-from .store import Store
+from .store import Store, folder_below
 
 # %% ../nbs/api/42_rerank.ipynb #ad933e79
 def _prepare(
@@ -292,10 +292,12 @@ class Diffusion:
         self.alpha, self.steps, self.progress = alpha, steps, progress
         self.fingerprint = _digest(db)
         settings = {"neighbours": neighbours, "reach": reach, "alpha": alpha, "steps": steps}
-        graph = self._make("graph", folder, settings, db, self._edges)
+        graph = self._make("graph", folder, settings, db, self._edges, 2 * self.neighbours)
         photos, weights = graph[:].split(self.neighbours, 1)
+        self._check_photos(photos, folder, "graph")
         self._photos, self._weights = photos.long(), _normalised(photos.long(), weights)
-        self._walks = self._make("walks", folder, settings, db, self._solve)
+        self._walks = self._make("walks", folder, settings, db, self._solve, 2 * self.reach)
+        self._folder = folder
 
     def __call__(
         self,
@@ -327,6 +329,7 @@ class Diffusion:
     def _rank(self, scores: Tensor, rows: Tensor, listed: Tensor) -> Matches:  # (M,) each
         "Add the walks of a query's nearest photos."
         photos, values = take_rows(self._walks, rows).split(self.reach, 1)
+        self._check_photos(photos, self._folder, "walks")
         values = scores.clamp(min=0)[:, None] ** 3 * values
         photos, place = torch.cat([photos.long().flatten(), listed]).unique(return_inverse=True)
         total = torch.zeros(len(photos)).index_add_(0, place[: values.numel()], values.flatten())
@@ -337,10 +340,18 @@ class Diffusion:
         order = torch.cat([reached, others])[: len(listed)]
         return Matches(total[order].clamp(min=0), photos[order])
 
+    def _check_photos(self, photos: Tensor, folder, name: str) -> None:
+        "Raise ValueError for a file that names photos that there are not."
+        if not 0 <= float(photos.min()) <= float(photos.max()) < self.n:
+            raise ValueError(
+                f"{Path(folder) / name}: it names photos that are not among the {self.n}; delete "
+                "it, and it is made again"
+            )
+
     # Building
 
-    def _make(self, name: str, folder, settings: dict, db, compute: Callable):
-        "Return rows (N, 2m) that `compute` makes for some photos at a time; keep them in a folder."
+    def _make(self, name: str, folder, settings: dict, db, compute: Callable, width: int):
+        "Return rows (N, width) that `compute` makes of some photos at a time; keep them on disk."
         shard = 1024
         starts = range(0, self.n, shard)
         with progress_bar(desc=name, total=self.n, show=self.progress) as bar:
@@ -351,7 +362,7 @@ class Diffusion:
                     bar.update(len(parts[-1]))
                 return torch.cat(parts)
             made_of = hashlib.sha256(f"{self.fingerprint} {settings}".encode()).hexdigest()[:16]
-            store = Store(Path(folder) / name, made_of, settings, shard)
+            store = Store(folder_below(folder, name), made_of, settings, shard, dim=width)
             with store.lock():
                 for number, start in enumerate(starts):
                     numbers = list(range(start, min(start + shard, self.n)))
