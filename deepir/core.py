@@ -11,6 +11,7 @@ import ctypes
 import difflib
 import functools
 import importlib
+import itertools
 import os
 import threading
 import warnings
@@ -242,6 +243,10 @@ def parse_calls(
         raise ValueError(f"cannot parse {shown}: {why}") from e
     if deepest > _DEEPEST_CALLS:
         raise ValueError(f"cannot parse {shown}: its brackets are nested too deep")
+    for node in itertools.chain(*map(ast.walk, nodes)):
+        value = node.value if isinstance(node, ast.Constant) else 0
+        if isinstance(value, int) and value >= 2**64:  # Python can't print very large ones
+            raise ValueError(f"cannot parse {shown}: a number is too large")
 
     def value_of(node):
         source = ast.unparse(node)

@@ -235,7 +235,9 @@ def _read_toml(path: Path) -> dict:
         # Keys such as a.a.a take memory with the square of their dots, nested values the stack.
         if sum(map(text.count, (b".", b"[", b"{"))) > _MOST_NESTED_TOML:
             raise ValueError(f"it has more than {_MOST_NESTED_TOML} dots and brackets")
-        return tomllib.loads(text.decode("utf-8"))
+        flags = tomllib.loads(text.decode("utf-8"))
+        repr(flags)  # a ValueError here, if a number has more digits than Python prints
+        return flags
     except (ValueError, RecursionError) as e:  # not TOML, or no text
         raise ValueError(f"{path}: not a TOML file of flags: {e!s:.300}") from e
 
