@@ -823,7 +823,7 @@ def _load_state(path: Path) -> dict | None:
             warn(f"{reason}; continuing from {candidate}, step {step}", stacklevel=2)
         return state
     if errors:
-        raise ValueError(f"{errors[0]}; delete it to start the training again")
+        raise ValueError(f"{errors[0]}; delete it and the model to start the training again")
     return None
 
 
@@ -916,8 +916,8 @@ def check_beside(
 ) -> None:
     """Raise an error if a training would replace or delete what another one has made.
 
-    The state is the first thing that a training writes. So what is there without a state is
-    somebody else's, and so is whatever a link leads to.
+    The state is the first thing that a training writes. So what is there without a state, the
+    checkpoint as well, is somebody else's, and so is whatever a link leads to.
     """
     state = beside(checkpoint, ".state")
     states = (state, _previous(state))
@@ -925,7 +925,7 @@ def check_beside(
         if path.is_symlink():
             raise OSError(f"{path}: is a link; delete it, or name another checkpoint")
     is_new = not any(map(os.path.lexists, states))
-    for path in paths:
+    for path in (Path(checkpoint), *paths):
         if is_new and os.path.lexists(path):
             raise FileExistsError(
                 f"{path}: is there already, and this training only begins; move it away, or name "
