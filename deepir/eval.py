@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from .checkpoints import default_model
-from .core import as_descriptors, unknown_name
+from .core import as_descriptors, printable, unknown_name
 from .datasets import Dataset, Subset, load_dataset
 from .distributed import process_group
 from .expand import adba as augment_database
@@ -67,6 +67,11 @@ class Difference(NamedTuple):
 def _escape_latex(text: str) -> str:
     "Return text that LaTeX prints as it is."
     return re.sub(r"([\\&%$#_{}~^])", lambda m: _LATEX.get(m[0], "\\" + m[0]), str(text))
+
+
+def _escape_markdown(text: str) -> str:
+    "Return text that a page shows as it is; a folder's name may be a script."
+    return re.sub(r"[^\w .,/()-]", lambda m: f"&#{ord(m[0])};", printable(text))
 
 
 _LATEX = {
@@ -277,7 +282,8 @@ class Report:
 
     def _repr_markdown_(self) -> str:
         table = {"mAP": self.mAP} | {f"mP@{k}": self.precision(k) for k in (1, 5, 10)}
-        rows = [[f"{self.dataset.name}, %", *self.AP], ["---", *["---:"] * len(self.AP)]]
+        name = _escape_markdown(self.dataset.name)
+        rows = [[f"{name}, %", *self.AP], ["---", *["---:"] * len(self.AP)]]
         for name, values in table.items():
             rows.append([name, *(as_text(100 * value) for value in values.values())])
         return "\n".join(f"| {' | '.join(row)} |" for row in rows)
