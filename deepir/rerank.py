@@ -576,9 +576,14 @@ def make_reranker(
     method = rerankers[name]
     data = ("queries", "db", "matcher", "photos", "query_photos")
     known = [p for p in inspect.signature(method).parameters if p not in data]
-    for setting in settings:
+    for setting, value in settings.items():
         if setting not in known:
             raise unknown_name(f"setting of {name!r}", setting, known)
+        is_text = setting == "folder"
+        fits = bool(value) and isinstance(value, str) if is_text else isinstance(value, int | float)
+        if not fits:
+            kind = "the name of a folder" if is_text else "a number"
+            raise ValueError(f"{name}({setting}={value!r:.60}): expected {kind}")
     return method(**settings) if inspect.isclass(method) else partial(method, **settings)
 
 
