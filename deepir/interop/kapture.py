@@ -12,7 +12,7 @@ import os
 import stat
 import tarfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -103,22 +103,44 @@ class _Header(NamedTuple):
 class _Sized(TarSource):
     "A file from which nobody reads more than its size, so that no more memory is asked for."
 
-    def __init__(self, file: BinaryIO):
+    def __init__(self, file: BinaryIO, end: int | None = None):
         super().__init__(file)
         self.size = os.fstat(file.fileno()).st_size
+        self.end = self.size if end is None else end
 
     def read(self, size: int = -1) -> bytes:
-        return super().read(min(size, self.size))
+        return super().read(min(size, self.size, max(0, self.end - self.file.tell())))
+
+
+def _cut_entry(file: BinaryIO) -> int | None:
+    "Return where the complete entries of an archive end if a kill has cut it off."
+    size = os.fstat(file.fileno()).st_size
+    with suppress(tarfile.ReadError), tarfile.TarFile(fileobj=_Sized(file)) as archive:
+        with suppress(tarfile.ReadError):  # it is raised for contents that are cut off
+            archive.getmembers()
+        for last in archive.members[-1:]:
+            end = last.offset_data + -(-last.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+            if end > size:
+                return last.offset
+            return end if size - end < tarfile.BLOCKSIZE else None
+    return None
 
 
 def _tar_handler(file: BinaryIO, mode: str):
     "Return a `TarHandler` of kapture for an open archive, which may be damaged."
-    tar = _import_kapture().io.tar
+    tar, cut = _import_kapture().io.tar, _cut_entry(file)
+    if cut is not None and mode == "a":
+        file.truncate(cut)
+        file.seek(cut)
+        file.write(bytes(2 * tarfile.BLOCKSIZE))  # the end of an archive
+        file.flush()
+    source = _Sized(file, cut if mode == "r" else None)
+    source.seek(0)
 
     class Handler(tar.TarHandler):
         def __init__(self):
             self.mode = mode
-            self.fid = tarfile.TarFile(fileobj=_Sized(file), mode=mode)
+            self.fid = tarfile.TarFile(fileobj=source, mode=mode)
             self.content = {tar.path_secure(m.name): m for m in self.fid.getmembers()}
 
     return Handler()
@@ -184,11 +206,12 @@ class _FeatureFiles:
             refuse_link(path)
             self.check_inside(path)
         try:
-            with (
-                open(path, "rb" if mode == "r" else "r+b") as file,
-                _tar_handler(file, mode) as tar,
-            ):
-                yield tar
+            with open(path, "rb" if mode == "r" else "r+b") as file:
+                with _tar_handler(file, mode) as tar:
+                    yield tar
+                if mode == "a":
+                    file.flush()
+                    os.fsync(file.fileno())
         except (
             tarfile.TarError, EOFError, ValueError, LookupError, RecursionError, OverflowError,
             MemoryError,
