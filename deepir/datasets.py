@@ -9,6 +9,7 @@ __all__ = ['Dataset', 'ImageList', 'ImageListLabels', 'ImageListLabelsQ', 'Image
 # %% ../nbs/api/25_datasets.ipynb #48886a9a
 import csv
 import math
+import numbers
 import os
 import re
 import reprlib
@@ -56,7 +57,8 @@ def _check_box(box, owner: str) -> None:
 
 
 def _is_number(value) -> bool:
-    return not isinstance(value, (bool, np.bool_)) and math.isfinite(value)
+    is_real = isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
+    return is_real and math.isfinite(value)
 
 
 def _shown(value) -> str:
